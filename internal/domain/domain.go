@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/osmoslice/osmoslice/internal/slice"
 	"github.com/osmoslice/osmoslice/internal/topology"
 )
 
@@ -39,56 +40,20 @@ type Deployment struct {
 	NodeName  string
 	Product   string
 	Version   string
-	Packaging Packaging
+	Packaging slice.Packaging
 	Replicas  int // 0 means 1
 	Args      []string
 	Env       map[string]string
 	// Files are written beside the function with mode 0600, path relative to
 	// its working directory; they hold configuration and secrets.
 	Files     map[string][]byte
-	Ports     []Port
+	Ports     []slice.Port
 	Resources Resources
 	Probe     Probe
 	Labels    map[string]string
 	// Hash is the SHA-256 (hex) of everything above except Generation; Status
 	// echoes the hash in force, so that drift shows.
 	Hash string
-}
-
-// Packaging says what a function is made of for one driver; a driver reads its
-// own part.
-type Packaging struct {
-	Process *Process        `json:"process,omitempty"`
-	Chart   *Chart          `json:"chart,omitempty"`
-	Extra   json.RawMessage `json:"extra,omitempty"` // for drivers of others
-}
-
-// Process is an executable artefact.
-type Process struct {
-	// Artefact is the file's base name in the artefact folder.
-	Artefact string `json:"artefact"`
-	// SHA256 is the expected digest (hex) by architecture ("amd64", "arm64",
-	// "arm"); an architecture without entry is accepted unchecked only when the
-	// map is empty.
-	SHA256 map[string]string `json:"sha256,omitempty"`
-	Args   []string          `json:"args,omitempty"`
-}
-
-// Chart is a Helm chart.
-type Chart struct {
-	Name    string          `json:"name"`
-	Version string          `json:"version"`
-	Values  json.RawMessage `json:"values,omitempty"`
-}
-
-// Port is a named listening port. The driver chooses the number unless Fixed;
-// the function learns it from the environment variable or argument where the
-// placeholder ${port:NAME} stands, and the world from Status.Endpoints.
-type Port struct {
-	Name     string `json:"name"`
-	Protocol string `json:"protocol"`         // "tcp" or "udp"
-	Scheme   string `json:"scheme,omitempty"` // of the endpoint URL: "http", "tcp", "coap", …
-	Fixed    int    `json:"fixed,omitempty"`  // 0: the driver's choice
 }
 
 // Resources is what one replica needs. Zero means unlimited.
