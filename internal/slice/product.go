@@ -21,7 +21,7 @@ type Product struct {
 	Files map[string]string `json:"files,omitempty"`
 	// ConfigurationSchema is a JSON Schema for an element's configuration.
 	ConfigurationSchema json.RawMessage `json:"configurationSchema,omitempty"`
-	Ports               []Port   `json:"ports,omitempty"`
+	Ports               []Port          `json:"ports,omitempty"`
 	Probe               *ProbeSpec      `json:"probe,omitempty"`
 	Requirements        Requirements    `json:"requirements"`
 	Protocols           []string        `json:"protocols,omitempty"`
