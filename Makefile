@@ -1,0 +1,89 @@
+# Osmoslice. "make help" lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X github.com/osmoslice/osmoslice/internal/version.Version=$(VERSION) -X github.com/osmoslice/osmoslice/internal/version.Commit=$(COMMIT)
+COMMANDS := osmosliced slicectl lite-gateway lite-server
+GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
+SWAGGER := go tool -modfile=internal/tools/go.mod swagger
+LINTER := go tool -modfile=internal/tools/lint/go.mod golangci-lint
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z0-9_-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## the commands, into bin/
+	@mkdir -p bin
+	@for c in $(COMMANDS); do $(GOBUILD) -o bin/$$c ./cmd/$$c; done
+	@$(GOBUILD) -o bin/demo ./test/demo
+	@$(GOBUILD) -o bin/devices ./test/devices/cmd/devices
+
+.PHONY: generate
+generate: ## api/ and models/ from swagger.yaml
+	@internal/tools/generate.sh
+
+.PHONY: verify
+verify: ## fails when generated code, formatting or module files are not what the sources say
+	@internal/tools/verify.sh
+
+.PHONY: lint
+lint: ## golangci-lint over everything written by hand
+	@$(LINTER) run ./...
+
+.PHONY: prerequisites
+prerequisites: ## what the tests need from the system (Debian, root)
+	@test/prerequisites.sh
+
+.PHONY: test
+test: prerequisites ## everything: unit, race, databases, brokers, acceptance
+	@test/run.sh
+
+.PHONY: test-unit
+test-unit: ## unit tests only, in seconds once compiled
+	@go test -short ./...
+
+.PHONY: race
+race: prerequisites ## all packages under the race detector
+	@CGO_ENABLED=1 go test -race -timeout 20m ./internal/... ./domains/...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (10s) each
+	@test/fuzz.sh $${FUZZTIME:-10s}
+
+.PHONY: demo
+demo: build ## the main job: an order becomes a running slice with real readings (ONCE=1 tears down)
+	@bin/demo $(if $(ONCE),--once)
+
+.PHONY: run
+run: build ## the service on loopback, state in osmoslice-data/
+	@bin/osmosliced
+
+.PHONY: bench
+bench: bench-service bench-gateway bench-placement ## all benchmarks, each beside its peer or limit
+
+.PHONY: bench-service
+bench-service: ## orders/s, GETs/s, slices/s beside their bare SQL; growth; memory
+	@$(MAKE) build
+	@go run ./test/servicebench
+
+.PHONY: bench-gateway
+bench-gateway: ## the light gateway and server beside a bare broker
+	@$(MAKE) build
+	@go run ./test/gatewaybench
+
+.PHONY: bench-placement
+bench-placement: ## the placer beside the peer's search, 20 to 20,000 nodes
+	@go run ./test/placementbench --table
+
+.PHONY: dist
+dist: ## release archives for amd64 and arm64, into dist/
+	@test/dist.sh "$(VERSION)" "$(LDFLAGS)"
+
+.PHONY: clean
+clean: ## what was built here
+	@rm -rf bin dist .cache
