@@ -84,6 +84,8 @@ type Operation struct {
 	// handed to drivers and checked in every save.
 	Revision int64 `json:"revision"`
 	Fence    int64 `json:"-"`
+	// Wake, when set, lets a save end the lease until then.
+	Wake time.Time `json:"-"`
 }
 
 // StepState is how far a step is.

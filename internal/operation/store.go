@@ -14,19 +14,25 @@ type Store interface {
 	// Claim leases up to limit open operations to owner for lease: those never
 	// claimed, whose lease is over, or that are due (a backoff or a deadline
 	// came), oldest first, none with a Schema newer than schema, none in skip.
-	// Each claim by a new owner increments Fence.
+	// Each claim takes a new Fence from one sequence for the whole store, so that
+	// a later operation on a slice always has a higher fence than an earlier
+	// one; the first fence is 1.
 	Claim(ctx context.Context, owner string, schema, limit int, lease time.Duration) ([]Operation, error)
 	// Renew extends the leases of owner and answers the ids that are still its.
 	Renew(ctx context.Context, owner string, ids []string, lease time.Duration) ([]string, error)
 	// Release gives a lease back; the operation is due again at wake (zero: at
 	// once).
 	Release(ctx context.Context, owner, id string, wake time.Time) error
-	// Save writes op if its Fence is still in force, else fault.Conflict, and
-	// runs effects (nil: none) in the same transaction; on success op.Revision
-	// is one more. A final state ends the lease.
+	// Save runs effects (nil: none), which may still change op, and then writes
+	// op if its Fence is still in force, all in one transaction; on success
+	// op.Revision is one more. A lost fence is fault.Conflict with Retry Never;
+	// a conflict with Retry Now came from effects (Deduct) and nothing was
+	// written. A final state ends the lease; so does a Wake, until when nobody
+	// claims it unless a signal comes.
 	Save(ctx context.Context, op *Operation, effects func(ctx context.Context, tx Tx) error) error
 	// Signals answers the requests (cancel, retry, rollback, fail, continue)
-	// recorded for these operations and not yet taken, and takes them.
+	// recorded for these operations (nil: all that owner leases) and not yet
+	// taken, oldest first, and takes them.
 	Signals(ctx context.Context, owner string, ids []string) ([]Signal, error)
 	// Wait returns when operations may be claimable or signals may be there:
 	// soon after a commit (at once in process, by NOTIFY on PostgreSQL), at the
@@ -36,6 +42,15 @@ type Store interface {
 	Prune(ctx context.Context, before time.Time, limit int) (int, error)
 	// Now is the database's clock.
 	Now(ctx context.Context) (time.Time, error)
+}
+
+// Transactor gives transactions over everything durable.
+type Transactor interface {
+	// Write commits what fn did when it answers nil, else nothing of it. fn may
+	// be run again when the database reports a serialisation conflict.
+	Write(ctx context.Context, fn func(ctx context.Context, tx Tx) error) error
+	// Read runs fn on one consistent snapshot; its writes fail.
+	Read(ctx context.Context, fn func(ctx context.Context, tx Tx) error) error
 }
 
 // Signal is a person's word to an operation.
@@ -70,11 +85,19 @@ type Tx interface {
 	InsertOperation(ctx context.Context, op *Operation) error
 	// Operation answers one, or fault.NotFound.
 	Operation(ctx context.Context, id string) (*Operation, error)
+	// Operations answers a page in the order of the query, whose Kind is not
+	// read and whose Parent is a slice's id.
+	Operations(ctx context.Context, q Query) ([]*Operation, error)
+	// EndOperation writes op, which must be final, whoever leases it, and takes
+	// a new fence for it, so that its runner's late writes are refused: another
+	// operation supersedes it.
+	EndOperation(ctx context.Context, op *Operation) error
 	// OpenOperation answers the slice's open operation, or nil.
 	OpenOperation(ctx context.Context, sliceID string) (*Operation, error)
 	// Open counts open operations, for the backlog limit.
 	Open(ctx context.Context) (int, error)
-	// AddSignal records a person's word for an open operation.
+	// AddSignal records a person's word for an open operation and makes it due
+	// at once.
 	AddSignal(ctx context.Context, s Signal) error
 	// PutDecision keeps a placement decision with its explanation for an
 	// operation; Decision reads it back (fault.NotFound).
@@ -89,9 +112,17 @@ type Tx interface {
 	// fault.Conflict, Retry Now.
 	Deduct(ctx context.Context, changes []LedgerChange) error
 
-	// PutTombstone keeps a leftover to be removed later; its capacity stays
-	// reserved. TakeTombstones leases due ones; DropTombstone ends one.
+	// Topology answers the infrastructures, nodes and links changed after
+	// position since (0: all), the ids of those removed, and the position
+	// reached. Positions are given out so that none becomes visible late.
+	Topology(ctx context.Context, since int64) (changed []slice.Resource, removed []string, position int64, err error)
+
+	// PutTombstone keeps a leftover to be removed later, or writes one that is
+	// there again; its capacity stays reserved. TakeTombstones answers due ones,
+	// oldest first, and puts their NextAt to lease from now; DropTombstone ends
+	// one.
 	PutTombstone(ctx context.Context, t Tombstone) error
+	TakeTombstones(ctx context.Context, limit int, lease time.Duration) ([]Tombstone, error)
 	Tombstones(ctx context.Context, infrastructure string, limit int) ([]Tombstone, error)
 	DropTombstone(ctx context.Context, id string) error
 }
