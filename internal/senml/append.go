@@ -17,16 +17,16 @@ func AppendJSON(dst []byte, p Pack) ([]byte, error) {
 	if err := checkPack(p); err != nil {
 		return dst, err
 	}
-	dst = append(dst, '[')
+	w := &jsonWriter{b: append(dst, '[')}
 	for i := range p {
 		if i > 0 {
-			dst = append(dst, ',')
+			w.b = append(w.b, ',')
 		}
-		w := jsonWriter{b: append(dst, '{')}
-		p[i].each(&w)
-		dst = append(w.b, '}')
+		w.b, w.some = append(w.b, '{'), false
+		p[i].each(w)
+		w.b = append(w.b, '}')
 	}
-	return append(dst, ']'), nil
+	return append(w.b, ']'), nil
 }
 
 // fieldWriter writes the fields of one record in one representation.

@@ -15,15 +15,15 @@ func AppendCBOR(dst []byte, p Pack) ([]byte, error) {
 	if err := checkPack(p); err != nil {
 		return dst, err
 	}
-	dst = appendHead(dst, majorArray, uint64(len(p)))
+	w := &cborWriter{b: appendHead(dst, majorArray, uint64(len(p)))}
+	count := new(fieldCounter)
 	for i := range p {
-		var count fieldCounter
-		p[i].each(&count)
-		w := cborWriter{b: appendHead(dst, majorMap, uint64(count))}
-		p[i].each(&w)
-		dst = w.b
+		*count = 0
+		p[i].each(count)
+		w.b = appendHead(w.b, majorMap, uint64(*count))
+		p[i].each(w)
 	}
-	return dst, nil
+	return w.b, nil
 }
 
 // The major types of CBOR (RFC 8949 §3.1).
