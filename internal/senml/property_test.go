@@ -191,14 +191,14 @@ func checkNormalized(t *rapid.T, theirs absmach.Pack, want senml.Pack) {
 	for _, r := range want {
 		text := ""
 		if r.Value.Kind() == senml.Number {
-			text = fmt.Sprint(r.Value.Float())
+			text = fmt.Sprint(r.Value.Float() + 0) // -0 is 0
 		}
 		count[key{r.Name, r.Unit, r.Time, text}]++
 	}
 	for _, r := range normal.Records {
 		text := ""
 		if r.Value != nil {
-			text = fmt.Sprint(*r.Value)
+			text = fmt.Sprint(*r.Value + 0)
 		}
 		count[key{r.Name, r.Unit, r.Time, text}]--
 	}
