@@ -1,0 +1,74 @@
+package fulfilment
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"time"
+
+	"github.com/osmoslice/osmoslice/internal/domain"
+	"github.com/osmoslice/osmoslice/internal/operation"
+	"github.com/osmoslice/osmoslice/internal/placement"
+	"github.com/osmoslice/osmoslice/internal/platform"
+	"github.com/osmoslice/osmoslice/internal/slice"
+)
+
+// Secrets keeps values that nothing else may hold. A reference is a secret's
+// id or its name within the tenant.
+type Secrets interface {
+	// Put stores a value under s (Name, Tenant and Owner are read) in the
+	// caller's transaction, a new version when the name is taken, and answers
+	// the resource.
+	Put(ctx context.Context, tx operation.Tx, s slice.Secret, value []byte) (*slice.Secret, error)
+	// Generate makes a value of printable characters with at least 128 bits of
+	// entropy and Puts it.
+	Generate(ctx context.Context, tx operation.Tx, s slice.Secret) (*slice.Secret, []byte, error)
+	// Resolve answers the newest value, or fault.NotFound.
+	Resolve(ctx context.Context, tx operation.Tx, tenant, ref string) ([]byte, error)
+	// Delete removes a secret with all its values; absent is not an error.
+	Delete(ctx context.Context, tx operation.Tx, tenant, ref string) error
+}
+
+// Connections validates plugin connection data against the plugin's JSON
+// Schema, naming every wrong field below "connection".
+type Connections interface {
+	Validate(plugin string, connection json.RawMessage) error
+}
+
+// Platform is what a product can be asked to do, by the kind of element it is.
+// A nil part cannot be asked; the planner then leaves out the steps that need
+// it.
+type Platform struct {
+	Gateway platform.Gateway
+	Server  platform.Server
+}
+
+// Config is what a Service needs. Zero values work where it says so.
+type Config struct {
+	Store   operation.Transactor
+	Secrets Secrets
+	// Plugins by name of the domain ("host", "kubernetes", "simulated").
+	Plugins map[string]domain.Plugin
+	// Platforms by Product.Platform ("lite"). One under the name of a plugin
+	// ("simulated") answers for everything that plugin installs.
+	Platforms map[string]Platform
+	// Connections; nil accepts what is a JSON object.
+	Connections Connections
+	Placement   placement.Options
+	// Limits bound operations; the zero value is operation.DefaultLimits.
+	Limits operation.Limits
+	// MaxOpen is the backlog limit; 0: 10,000 open operations.
+	MaxOpen int
+	// Built is the catalogue written by Bootstrap; nil: catalogue.Products().
+	Built []slice.Product
+	Clock func() time.Time // nil: time.Now
+	NewID func() string    // nil: UUID version 7
+	Log   *slog.Logger     // nil: discards
+}
+
+// Service is the use cases. It is safe for concurrent use.
+type Service struct {
+	c     Config
+	place *placer
+	keys  keyCache
+}
