@@ -1,0 +1,236 @@
+package supervise
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/osmoslice/osmoslice/internal/fault"
+)
+
+// SelfPath is the running binary, even when its file was replaced or removed.
+const SelfPath = "/proc/self/exe"
+
+var errHeld = errors.New("another shim serves this unit")
+
+// Unit is one function's directory. The caller keeps two Launches, Stops or
+// Removes of one unit from running at once; State may be asked at any time.
+type Unit struct {
+	Dir string // absolute
+}
+
+// Launch makes the unit run exactly spec: a shim that does already is left
+// alone, one that runs another spec is stopped first. It returns when the shim
+// serves and has tried to start the function; State tells how that went.
+// shimPath is the binary to execute as shim, usually SelfPath.
+func (u Unit) Launch(ctx context.Context, shimPath string, spec Spec) error {
+	spec.Version = specVersion
+	for range 3 {
+		st, alive, _ := u.State(ctx)
+		if alive && st.Digest == spec.Digest() && st.Phase != Stopped {
+			return nil
+		}
+		if alive {
+			if err := u.Stop(ctx); err != nil {
+				return err
+			}
+		}
+		err := u.launch(ctx, shimPath, spec)
+		if !errors.Is(err, errHeld) {
+			return err
+		}
+	}
+	return fault.New(fault.Conflict, "another shim keeps starting for this function").Retrying(fault.Backoff)
+}
+
+func (u Unit) launch(ctx context.Context, shimPath string, spec Spec) error {
+	if err := u.write(spec); err != nil {
+		return IOFault(err, "cannot write the function's specification")
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return IOFault(err, "cannot start a shim")
+	}
+	defer r.Close()
+	cmd, err := u.command(shimPath, w)
+	if err == nil {
+		err = cmd.Start()
+	}
+	w.Close()
+	if err != nil {
+		return IOFault(err, "cannot start a shim")
+	}
+	go cmd.Wait() // the shim outlives us, or we its zombie
+	return handshake(ctx, r)
+}
+
+func (u Unit) write(spec Spec) error {
+	if err := os.MkdirAll(u.Dir, 0o700); err != nil {
+		return err
+	}
+	l, err := os.OpenFile(filepath.Join(u.Dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	l.Close()
+	b, err := json.Marshal(spec)
+	if err != nil {
+		return err
+	}
+	return WriteFile(filepath.Join(u.Dir, specFile), b, false)
+}
+
+// command is the shim in its own session, with an environment that holds
+// nothing of the service's: no secret, no address of its store.
+func (u Unit) command(shimPath string, hand *os.File) (*exec.Cmd, error) {
+	crash, err := os.OpenFile(filepath.Join(u.Dir, crashFile), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(shimPath)
+	cmd.Args = []string{"osmosliced", shimFlag, u.Dir}
+	cmd.Dir = "/"
+	cmd.Env = append(inherited("PATH", "TZ", "LANG", "GOCOVERDIR"), "GOMAXPROCS=2", "GOMEMLIMIT=8MiB", "GOGC=20")
+	cmd.Stdout, cmd.Stderr = crash, crash
+	cmd.ExtraFiles = []*os.File{hand}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return cmd, nil
+}
+
+func inherited(names ...string) []string {
+	var env []string
+	for _, name := range names {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
+}
+
+// handshake waits for the shim's first word.
+func handshake(ctx context.Context, r *os.File) error {
+	defer context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Now()) })()
+	line, err := bufio.NewReader(r).ReadString('\n')
+	line = strings.TrimSpace(line)
+	why, failed := strings.CutPrefix(line, "error: ")
+	switch {
+	case line == "ready":
+		return nil
+	case failed && why == errHeld.Error():
+		return errHeld
+	case failed && strings.Contains(why, unix.ENOSPC.Error()):
+		return fault.New(fault.NoSpace, "the shim cannot work: the disk is full").Retrying(fault.Backoff)
+	case failed:
+		return fault.New(fault.Internal, "the shim ended: %s", why).Retrying(fault.Backoff)
+	case ctx.Err() != nil:
+		return fault.Of(ctx.Err())
+	}
+	return fault.New(fault.Internal, "the shim ended before it served").Because(err).Retrying(fault.Backoff)
+}
+
+// State is what the unit's shim says, and whether one lives. Without a shim it
+// is the last thing said; a unit never launched answers os.ErrNotExist.
+func (u Unit) State(ctx context.Context) (st State, alive bool, err error) {
+	if !lockHeld(filepath.Join(u.Dir, lockFile)) {
+		st, err = readState(u.Dir)
+		return st, false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if st, err = ask(ctx, u.Dir, request{Op: "status"}); err == nil {
+		return st, true, nil
+	}
+	st, err = readState(u.Dir) // it is just starting or leaving, or it hangs
+	if errors.Is(err, os.ErrNotExist) {
+		st, err = State{Phase: Starting}, nil
+	}
+	return st, true, err
+}
+
+// Stop ends the function: SIGTERM, after the spec's grace SIGKILL, then its
+// shim and whatever they left. A unit that does not run is not an error.
+func (u Unit) Stop(ctx context.Context) error {
+	grace := Spec{}.filled().Grace
+	if spec, err := readSpec(u.Dir); err == nil {
+		grace = spec.filled().Grace
+	}
+	lock := filepath.Join(u.Dir, lockFile)
+	if lockHeld(lock) {
+		ctx, cancel := context.WithTimeout(ctx, grace+6*time.Second)
+		defer cancel()
+		ask(ctx, u.Dir, request{Op: "stop", Grace: grace}) // a hung shim is killed below
+		if err := ctx.Err(); errors.Is(err, context.Canceled) {
+			return fault.Of(err)
+		}
+	}
+	st, err := readState(u.Dir)
+	if errors.Is(err, os.ErrNotExist) && !lockHeld(lock) {
+		return nil
+	}
+	if err := u.endShim(ctx, st); err != nil {
+		return err
+	}
+	if after, err := readState(u.Dir); err == nil {
+		st = after
+	}
+	if st.Phase == Stopped && len(st.Cgroups) == 0 {
+		return nil
+	}
+	if st.Unit == "" {
+		st.Unit = UnitName(u.Dir)
+	}
+	if err := sweep(st, 5*time.Second); err != nil {
+		return IOFault(err, "cannot end every process of the function")
+	}
+	return nil
+}
+
+// endShim waits until the shim let go of the unit, and kills one that does not.
+func (u Unit) endShim(ctx context.Context, st State) error {
+	lock := filepath.Join(u.Dir, lockFile)
+	killAt := time.Now().Add(2 * time.Second)
+	for wait := time.Millisecond; lockHeld(lock); wait = min(2*wait, 20*time.Millisecond) {
+		if time.Now().After(killAt) && st.Shim.PID > 0 {
+			st.Shim.signal(unix.SIGKILL)
+		}
+		select {
+		case <-ctx.Done():
+			return fault.Of(ctx.Err())
+		case <-time.After(wait):
+		}
+	}
+	return nil
+}
+
+// Remove stops the unit and removes its directory. It holds the unit's lock
+// meanwhile, so that a shim which is late to start finds nothing to serve.
+func (u Unit) Remove(ctx context.Context) error {
+	if _, err := os.Lstat(u.Dir); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for {
+		if err := u.Stop(ctx); err != nil {
+			return err
+		}
+		lock, err := holdUnit(u.Dir)
+		if errors.Is(err, errHeld) && ctx.Err() == nil {
+			continue // a late one: stop it too
+		}
+		if lock != nil {
+			defer lock.Release()
+		}
+		if err := os.RemoveAll(u.Dir); err != nil {
+			return IOFault(err, "cannot remove the function's directory")
+		}
+		return nil
+	}
+}
