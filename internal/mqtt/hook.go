@@ -1,0 +1,283 @@
+package mqtt
+
+import (
+	"strings"
+	"sync/atomic"
+
+	mochi "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// tokenProperty is the MQTT 5 user property that carries a message's token.
+const tokenProperty = "id"
+
+// hook joins mochi to a Handler.
+type hook struct {
+	mochi.HookBase
+	broker     *Broker
+	handler    Handler
+	deliveries DeliveryHandler  // nil when the handler does not care
+	subscribes SubscribeHandler // nil when the handler does not care
+}
+
+func newHook(b *Broker) *hook {
+	h := &hook{broker: b, handler: b.options.Handler}
+	h.deliveries, _ = b.options.Handler.(DeliveryHandler)
+	h.subscribes, _ = b.options.Handler.(SubscribeHandler)
+	return h
+}
+
+// ID names the hook to mochi.
+func (h *hook) ID() string { return "handler" }
+
+// Provides tells mochi which events to raise.
+func (h *hook) Provides(event byte) bool {
+	switch event {
+	case mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnPublish, mochi.OnWill:
+		return true
+	case mochi.OnQosPublish, mochi.OnPacketRead, mochi.OnPacketSent:
+		return h.deliveries != nil
+	case mochi.OnSubscribed:
+		return h.subscribes != nil
+	}
+	return false
+}
+
+// connOf is the connection of cl; nil for the broker's own client.
+func connOf(cl *mochi.Client) *conn {
+	c, _ := cl.Net.Conn.(*conn)
+	return c
+}
+
+// OnConnectAuthenticate names the principal and binds the session to it.
+func (h *hook) OnConnectAuthenticate(cl *mochi.Client, pk packets.Packet) bool {
+	c := connOf(cl)
+	if c == nil {
+		return false
+	}
+	c.client = cl
+	connect := Connect{
+		ClientID: cl.ID,
+		Username: string(pk.Connect.Username),
+		Password: pk.Connect.Password,
+		Remote:   cl.Net.Remote,
+		Version:  pk.ProtocolVersion,
+	}
+	principal, ok := h.handler.Authenticate(connect)
+	if !ok {
+		return false
+	}
+	// Registered first and checked again: a revocation between the two
+	// finds either the connection or changed credentials.
+	h.broker.register(c, principal)
+	if again, ok := h.handler.Authenticate(connect); !ok || again != principal {
+		return false
+	}
+	if pk.Connect.WillFlag && !h.mayWrite(principal, pk.Connect.WillTopic) {
+		return false
+	}
+	cl.ID = sessionID(principal, cl.ID)
+	return true
+}
+
+// mayWrite refuses what no principal may publish to before asking.
+func (h *hook) mayWrite(principal, topic string) bool {
+	return topic != "" && mochi.IsValidFilter(topic, true) && h.handler.Authorize(principal, Write, topic)
+}
+
+// OnACLCheck asks the handler; a shared subscription is judged by its filter.
+func (h *hook) OnACLCheck(cl *mochi.Client, topic string, write bool) bool {
+	c := connOf(cl)
+	if c == nil {
+		return cl.Net.Inline
+	}
+	if write {
+		return h.mayWrite(c.principal, topic)
+	}
+	if rest, ok := cutShare(topic); ok {
+		topic = rest
+	}
+	return topic != "" && h.handler.Authorize(c.principal, Read, topic)
+}
+
+// cutShare removes the $share/<group>/ prefix of MQTT 5 §4.8.2; mochi matches
+// it regardless of case.
+func cutShare(filter string) (string, bool) {
+	const prefix = "$share/"
+	if len(filter) < len(prefix) || !strings.EqualFold(filter[:len(prefix)], prefix) {
+		return filter, false
+	}
+	_, rest, ok := strings.Cut(filter[len(prefix):], "/")
+	return rest, ok
+}
+
+// OnPublish hands a message to the handler. mochi would acknowledge when this
+// returns; at QoS 0 and 1 it is told to drop the packet, and the
+// acknowledgement is written when the outcome is known, so that the reader can
+// go on with the next packet. At QoS 2 the reader waits and mochi does its
+// handshake.
+func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, error) {
+	c := connOf(cl)
+	if c == nil {
+		return pk, nil
+	}
+	select {
+	case c.slots <- struct{}{}:
+	case <-c.done:
+		return pk, packets.ErrRejectPacket
+	}
+	if pk.FixedHeader.Qos == 2 {
+		return h.publishWait(c, pk)
+	}
+	var called atomic.Bool
+	h.handler.Publish(h.message(c, pk), func(o Outcome) {
+		if called.Swap(true) {
+			panic("mqtt: outcome of a publish given twice")
+		}
+		h.conclude(c, pk, o)
+		<-c.slots
+	})
+	return pk, packets.ErrRejectPacket
+}
+
+// message is pk as a handler sees it.
+func (h *hook) message(c *conn, pk packets.Packet) Message {
+	return Message{
+		Principal: c.principal,
+		ClientID:  c.client.ID[len(sessionID(c.principal, "")):],
+		Topic:     pk.TopicName,
+		Payload:   pk.Payload,
+		QoS:       pk.FixedHeader.Qos,
+		Retain:    pk.FixedHeader.Retain,
+		Version:   c.client.Properties.ProtocolVersion,
+	}
+}
+
+// conclude acts on the outcome of a publish at QoS 0 or 1.
+func (h *hook) conclude(c *conn, pk packets.Packet, o Outcome) {
+	if o == Abort {
+		c.cut(packets.ErrServerBusy)
+		return
+	}
+	if pk.FixedHeader.Qos == 1 {
+		var reason byte
+		if o == Refuse && c.client.Properties.ProtocolVersion == 5 {
+			reason = packets.ErrPayloadFormatInvalid.Code
+		}
+		c.acknowledge(pk.PacketID, reason)
+	}
+	if o == Relay {
+		h.relay(pk)
+	}
+}
+
+// relay delivers a client's message to the subscribers.
+func (h *hook) relay(pk packets.Packet) {
+	out := packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain},
+		TopicName:   pk.TopicName,
+		Payload:     pk.Payload,
+		Properties:  pk.Properties,
+		PacketID:    uint16(pk.FixedHeader.Qos),
+	}
+	if err := h.broker.inject(out); err != nil {
+		h.broker.options.Log.Warn("mqtt relay", "error", err)
+	}
+}
+
+// publishWait waits for the outcome of a publish at QoS 2.
+func (h *hook) publishWait(c *conn, pk packets.Packet) (packets.Packet, error) {
+	defer func() { <-c.slots }()
+	outcome := make(chan Outcome, 1)
+	h.handler.Publish(h.message(c, pk), func(o Outcome) { outcome <- o })
+	select {
+	case o := <-outcome:
+		switch o {
+		case Relay:
+			return pk, nil
+		case Abort:
+			c.cut(packets.ErrServerBusy)
+			return pk, packets.ErrRejectPacket
+		default:
+			return pk, packets.CodeSuccessIgnore
+		}
+	case <-c.done:
+		return pk, packets.ErrRejectPacket
+	}
+}
+
+// OnWill passes a will through the handler. mochi publishes wills past every
+// check, so the will it gets back has a topic nobody can subscribe to.
+func (h *hook) OnWill(cl *mochi.Client, will mochi.Will) (mochi.Will, error) {
+	if c := connOf(cl); c != nil && h.mayWrite(c.principal, will.TopicName) {
+		pk := packets.Packet{
+			FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: will.Qos, Retain: will.Retain},
+			TopicName:   will.TopicName,
+			Payload:     will.Payload,
+		}
+		h.handler.Publish(h.message(c, pk), func(o Outcome) {
+			if o == Relay {
+				h.relay(pk)
+			}
+		})
+	}
+	return mochi.Will{TopicName: mochi.SysPrefix + "/will"}, nil
+}
+
+// OnQosPublish learns the packet id that a message of ours got.
+func (h *hook) OnQosPublish(cl *mochi.Client, pk packets.Packet, _ int64, _ int) {
+	if c := connOf(cl); c != nil && pk.FixedHeader.Type == packets.Publish {
+		if token := tokenOf(pk); token != "" {
+			c.track(pk.PacketID, token)
+		}
+	}
+}
+
+// OnPacketRead sees every PUBACK. mochi's own bookkeeping cannot be used: it
+// loses an outgoing message when the client publishes with the same packet id.
+func (h *hook) OnPacketRead(cl *mochi.Client, pk packets.Packet) (packets.Packet, error) {
+	if pk.FixedHeader.Type == packets.Puback || pk.FixedHeader.Type == packets.Pubcomp {
+		if c := connOf(cl); c != nil {
+			if token, ok := c.settle(pk.PacketID); ok && pk.ReasonCode < packets.ErrUnspecifiedError.Code {
+				h.deliveries.Delivered(c.principal, token)
+			}
+		}
+	}
+	return pk, nil
+}
+
+// OnPacketSent counts a QoS 0 message as delivered once it is written.
+func (h *hook) OnPacketSent(cl *mochi.Client, pk packets.Packet, _ []byte) {
+	if pk.FixedHeader.Type == packets.Publish && pk.FixedHeader.Qos == 0 {
+		if token := tokenOf(pk); token != "" {
+			if c := connOf(cl); c != nil {
+				h.deliveries.Delivered(c.principal, token)
+			}
+		}
+	}
+}
+
+// OnSubscribed reports the filters that were granted.
+func (h *hook) OnSubscribed(cl *mochi.Client, pk packets.Packet, reasons []byte) {
+	c := connOf(cl)
+	if c == nil {
+		return
+	}
+	for i, sub := range pk.Filters {
+		if i < len(reasons) && reasons[i] <= packets.CodeGrantedQos2.Code {
+			h.subscribes.Subscribed(c.principal, sub.Filter)
+		}
+	}
+}
+
+// tokenOf is the token of a message given to Broker.Publish. A client's own
+// user property of that name cannot be mistaken for one: relay drops none, but
+// tokens are only looked up by those who issued them.
+func tokenOf(pk packets.Packet) string {
+	for _, p := range pk.Properties.User {
+		if p.Key == tokenProperty {
+			return p.Val
+		}
+	}
+	return ""
+}
