@@ -26,4 +26,10 @@
 // A gateway's Server names a server of the same slice; a device's Gateway a
 // gateway of the same slice. Validate holds what one resource can say of
 // itself; ValidateMembers what members say of each other.
+//
+// # Failures
+//
+// Validate, ValidateMembers and NESTToProfile answer one fault.Invalid that
+// lists every wrong field (at most a hundred) by its path in the resource, with
+// what was given and what is allowed. Credentials are never told back.
 package slice

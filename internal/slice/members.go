@@ -2,7 +2,6 @@ package slice
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
@@ -41,20 +40,27 @@ func ValidateMembers(s *IoTSlice, elements []*Element, devices []*Device, microD
 // members indexes names: which kinds bear them.
 type members struct {
 	servers, gateways []string
+	isServer          map[string]bool
+	isGateway         map[string]bool
 	bearers           map[string]int // elements and devices with this name
 	isElement         map[string]bool
 }
 
 func membersOf(elements []*Element, devices []*Device) members {
-	m := members{bearers: map[string]int{}, isElement: map[string]bool{}}
+	m := members{
+		bearers: map[string]int{}, isElement: map[string]bool{},
+		isServer: map[string]bool{}, isGateway: map[string]bool{},
+	}
 	for _, e := range elements {
 		m.bearers[e.Name]++
 		m.isElement[e.Name] = true
 		switch e.Element {
 		case Server:
 			m.servers = append(m.servers, e.Name)
+			m.isServer[e.Name] = true
 		case Gateway:
 			m.gateways = append(m.gateways, e.Name)
+			m.isGateway[e.Name] = true
 		}
 	}
 	for _, d := range devices {
@@ -88,7 +94,7 @@ func (m members) elements(c *checks, elements []*Element) {
 func (m members) server(c *checks, field string, e *Element) {
 	switch {
 	case e.Server != "":
-		c.must(slices.Contains(m.servers, e.Server), field, e.Server, "a server of the slice: "+listed(m.servers))
+		c.must(m.isServer[e.Server], field, e.Server, "a server of the slice: "+listed(m.servers))
 	case e.Element == Gateway && len(m.servers) > 1:
 		c.wrong(field, "", "one of the slice's servers, as there are several: "+listed(m.servers))
 	}
@@ -104,7 +110,7 @@ func (m members) devices(c *checks, devices []*Device) {
 		c.merge(at, d.Validate())
 		c.once(at, "devices", d.Name, seen)
 		if d.Gateway != "" {
-			c.must(slices.Contains(m.gateways, d.Gateway), at+"/iotGateway", d.Gateway,
+			c.must(m.isGateway[d.Gateway], at+"/iotGateway", d.Gateway,
 				"a gateway of the slice: "+listed(m.gateways))
 		}
 	}
