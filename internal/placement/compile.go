@@ -1,0 +1,250 @@
+package placement
+
+import (
+	"math"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/osmoslice/osmoslice/internal/topology"
+)
+
+// compiled is a demand in the form the search works on. It is immutable but for
+// its cache of sites. Elements joined by affinity are one unit.
+type compiled struct {
+	lineage  *topology.Snapshot
+	source   *Demand // with its own copy of the lists
+	units    []unit
+	unitOf   []int32 // per element
+	flows    []cflow
+	adjacent []int32 // flow indexes, grouped by unit
+	apart    []apartGroup
+	index    map[string]int32 // element by id
+	sites    atomic.Pointer[sitesCache]
+}
+
+// unit is one or more elements that share a node.
+type unit struct {
+	req        topology.Capacity
+	cores      float64
+	members    []int32 // element indexes
+	filter     []*Element
+	key        string  // equal keys have equal sites
+	minLatency float64 // the tightest bound of its flows; +Inf when none
+	adj        []int32 // part of compiled.adjacent
+	apart      []int32 // indexes of compiled.apart
+}
+
+// cflow is a flow between units, or between a unit and a fixed node.
+type cflow struct {
+	a, b       int32 // unit; -1: the fixed node
+	fixed      string
+	maxLatency float64
+	maxLoss    float64
+	kbit       int64
+}
+
+// apartGroup is an anti-affinity or redundancy group with two or more units.
+type apartGroup struct {
+	name  string
+	infra bool // different infrastructures, not just nodes
+	units []int32
+}
+
+type sitesCache struct {
+	epoch any
+	price priceKey
+	sites []*sites
+}
+
+// Prepare validates and compiles a demand once for a snapshot's lineage, so
+// that deciding it again is cheaper. The copy it answers must not be changed.
+func Prepare(s *topology.Snapshot, d Demand) (Demand, error) {
+	if err := d.Validate(); err != nil {
+		return d, err
+	}
+	own := d
+	own.Elements, own.Flows = slices.Clone(d.Elements), slices.Clone(d.Flows)
+	d.compiled = compile(s, &own)
+	return d, nil
+}
+
+func compile(s *topology.Snapshot, d *Demand) *compiled {
+	c := &compiled{lineage: s, source: d, unitOf: make([]int32, len(d.Elements))}
+	c.joinUnits(d)
+	c.index = make(map[string]int32, len(d.Elements))
+	for k := range d.Elements {
+		c.index[d.Elements[k].ID] = int32(k)
+	}
+	for k := range d.Flows {
+		c.addFlow(&d.Flows[k])
+	}
+	c.linkFlows()
+	c.addApart(d)
+	return c
+}
+
+// joinUnits makes one unit of all elements that affinity groups connect.
+func (c *compiled) joinUnits(d *Demand) {
+	group := map[string]int32{}
+	root := func(k int32) int32 {
+		for c.unitOf[k] != k {
+			k = c.unitOf[k]
+		}
+		return k
+	}
+	for k := range d.Elements {
+		c.unitOf[k] = int32(k)
+		for _, g := range d.Elements[k].Affinity {
+			if f, ok := group[g]; ok {
+				a, b := root(f), root(int32(k))
+				c.unitOf[max(a, b)] = min(a, b)
+			} else {
+				group[g] = int32(k)
+			}
+		}
+	}
+	at := make([]int32, len(d.Elements))
+	for k := range d.Elements {
+		r := root(int32(k))
+		if r == int32(k) {
+			at[k] = int32(len(c.units))
+			c.units = append(c.units, unit{minLatency: math.Inf(1)})
+		}
+		u, e := &c.units[at[r]], &d.Elements[k]
+		u.members = append(u.members, int32(k))
+		u.filter = append(u.filter, e)
+		u.req = plus(u.req, e.Requirements.Hardware())
+	}
+	for k := range d.Elements {
+		at[k] = at[root(int32(k))]
+	}
+	c.unitOf = at
+	for k := range c.units {
+		u := &c.units[k]
+		u.cores = float64(u.req.CPU) / 1000
+		u.key = filterKey(u.filter)
+	}
+}
+
+func plus(a, b topology.Capacity) topology.Capacity {
+	return topology.Capacity{CPU: a.CPU + b.CPU, Memory: a.Memory + b.Memory, Storage: a.Storage + b.Storage}
+}
+
+func minus(a, b topology.Capacity) topology.Capacity {
+	return topology.Capacity{CPU: a.CPU - b.CPU, Memory: a.Memory - b.Memory, Storage: a.Storage - b.Storage}
+}
+
+func within(a, b topology.Capacity) bool {
+	return a.CPU <= b.CPU && a.Memory <= b.Memory && a.Storage <= b.Storage
+}
+
+func (c *compiled) addFlow(f *Flow) {
+	x := cflow{a: -1, b: -1, fixed: f.FromNode + f.ToNode, maxLatency: f.MaxLatencyMS, maxLoss: f.MaxLoss, kbit: f.BandwidthKbit}
+	if f.From != "" {
+		x.a = c.unitOf[c.index[f.From]]
+	}
+	if f.To != "" {
+		x.b = c.unitOf[c.index[f.To]]
+	}
+	if x.a == x.b {
+		return // joined by affinity: within one node
+	}
+	if x.maxLatency == 0 {
+		x.maxLatency = math.Inf(1)
+	}
+	if x.maxLoss == 0 {
+		x.maxLoss = 1
+	}
+	for _, u := range []int32{x.a, x.b} {
+		if u >= 0 {
+			c.units[u].minLatency = min(c.units[u].minLatency, x.maxLatency)
+		}
+	}
+	c.flows = append(c.flows, x)
+}
+
+// linkFlows builds the adjacency of units and flows in one array.
+func (c *compiled) linkFlows() {
+	count := make([]int, len(c.units)+1)
+	ends := func(visit func(u int32, f int32)) {
+		for k := range c.flows {
+			for _, u := range [2]int32{c.flows[k].a, c.flows[k].b} {
+				if u >= 0 {
+					visit(u, int32(k))
+				}
+			}
+		}
+	}
+	ends(func(u, _ int32) { count[u+1]++ })
+	for k := range c.units {
+		count[k+1] += count[k]
+	}
+	c.adjacent = make([]int32, count[len(c.units)])
+	fill := slices.Clone(count)
+	ends(func(u, f int32) {
+		c.adjacent[fill[u]] = f
+		fill[u]++
+	})
+	for k := range c.units {
+		c.units[k].adj = c.adjacent[count[k]:count[k+1]]
+	}
+}
+
+func (c *compiled) addApart(d *Demand) {
+	index := map[string]int{}
+	add := func(name string, infra bool, u int32) {
+		key := strconv.FormatBool(infra) + name
+		g, ok := index[key]
+		if !ok {
+			g = len(c.apart)
+			index[key] = g
+			c.apart = append(c.apart, apartGroup{name: name, infra: infra})
+		}
+		c.apart[g].units = append(c.apart[g].units, u)
+	}
+	for k := range d.Elements {
+		for _, g := range d.Elements[k].AntiAffinity {
+			add(g, false, c.unitOf[k])
+		}
+		for _, g := range d.Elements[k].Redundancy {
+			add(g, true, c.unitOf[k])
+		}
+	}
+	for g := range c.apart {
+		for _, u := range c.apart[g].units {
+			c.units[u].apart = append(c.units[u].apart, int32(g))
+		}
+	}
+}
+
+// filterKey is a canonical text of what a node must satisfy beside hardware.
+func filterKey(elements []*Element) string {
+	keys := make([]string, len(elements))
+	for k, e := range elements {
+		var b strings.Builder
+		r := &e.Requirements
+		for _, l := range [][]string{r.Software, r.Things, r.Arch, r.AccessTechnologies, e.AllowedInfrastructures, e.AllowedNodes} {
+			l = slices.Clone(l)
+			sort.Strings(l)
+			b.WriteString(strconv.Itoa(len(l)))
+			for _, w := range l {
+				b.WriteString(strconv.Quote(w))
+			}
+		}
+		for _, kind := range e.AllowedKinds {
+			b.WriteString(strconv.Quote(string(kind)))
+		}
+		labels := make([]string, 0, len(r.Labels))
+		for k, v := range r.Labels {
+			labels = append(labels, strconv.Quote(k)+strconv.Quote(v))
+		}
+		sort.Strings(labels)
+		b.WriteString("|" + strings.Join(labels, ",") + "|" + strconv.Itoa(r.SecurityLevel) + "|" + strconv.Quote(e.Area))
+		keys[k] = b.String()
+	}
+	sort.Strings(keys)
+	return strings.Join(slices.Compact(keys), "&")
+}

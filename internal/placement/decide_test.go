@@ -1,0 +1,70 @@
+package placement
+
+import (
+	"testing"
+
+	"github.com/osmoslice/osmoslice/internal/fault"
+	"github.com/osmoslice/osmoslice/internal/topology"
+)
+
+// small is an edge node and a cloud node, linked both ways.
+func small(t *testing.T) *topology.Snapshot {
+	t.Helper()
+	s, err := topology.New(
+		[]topology.Infrastructure{{ID: "edge", Intra: &topology.Path{LatencyMS: 1, BandwidthKbit: 1e6}}, {ID: "cloud"}},
+		[]topology.GroupLink{{From: "edge", To: "cloud", Path: topology.Path{LatencyMS: 40, BandwidthKbit: 1e5}}, {From: "cloud", To: "edge", Path: topology.Path{LatencyMS: 40, BandwidthKbit: 1e5}}},
+		[]topology.Node{
+			{ID: "e1", Infrastructure: "edge", Kind: topology.NetworkEdge, Capacity: topology.Capacity{CPU: 2000, Memory: 2048, Storage: 1000}},
+			{ID: "c1", Infrastructure: "cloud", Kind: topology.Cloud, Capacity: topology.Unlimited()},
+		}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func twoElements() Demand {
+	return Demand{ID: "s1", Elements: []Element{
+		{ID: "gw", Kind: Gateway, AllowedKinds: []topology.Kind{topology.NetworkEdge}, Requirements: Requirements{CPU: 1500, Memory: 100}},
+		{ID: "srv", Kind: Server, Requirements: Requirements{CPU: 1500, Memory: 100}},
+	}, Flows: []Flow{{From: "gw", To: "srv", MaxLatencyMS: 50, BandwidthKbit: 1000}, {From: "srv", To: "gw", MaxLatencyMS: 50, BandwidthKbit: 1000}}}
+}
+
+func TestDecideCommitRelease(t *testing.T) {
+	for _, strategy := range StrategyNames() {
+		t.Run(strategy, func(t *testing.T) {
+			snap := small(t)
+			led := NewLedger(snap)
+			d := Decide(State{snap, led}, []Demand{twoElements()}, Options{Strategy: strategy})
+			if !d.Feasible() || d.Outcomes[0].Placement[0].Node != "e1" || d.Outcomes[0].Placement[1].Node != "c1" {
+				t.Fatalf("outcome %+v", d.Outcomes)
+			}
+			if err := led.Commit(&d); err != nil {
+				t.Fatal(err)
+			}
+			if used, v := led.NodeRow("e1"); used.CPU != 1500 || v == 0 {
+				t.Fatalf("row e1: %+v version %d", used, v)
+			}
+			if kbit, _ := led.LinkRow("e1", "c1"); kbit != 1000 {
+				t.Fatalf("row e1 -> c1: %d", kbit)
+			}
+			if err := led.Commit(&d); !fault.Is(err, fault.Conflict) {
+				t.Fatalf("second commit: %v", err)
+			}
+			again := Decide(State{snap, led}, []Demand{twoElements()}, Options{Strategy: strategy})
+			if !again.Plan.Empty() || len(again.Rows) != 0 {
+				t.Fatalf("deciding again changes %+v", again.Plan)
+			}
+			other := twoElements()
+			other.ID = "s2"
+			full := Decide(State{snap, led}, []Demand{other}, Options{Strategy: strategy})
+			if full.Feasible() || len(full.Waiting) != 1 {
+				t.Fatalf("a full edge took %+v", full.Outcomes)
+			}
+			led.Release("s1")
+			if used, _ := led.NodeRow("e1"); used != noCapacity {
+				t.Fatalf("after release: %+v", used)
+			}
+		})
+	}
+}

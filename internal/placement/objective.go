@@ -1,0 +1,98 @@
+package placement
+
+import (
+	"math"
+
+	"github.com/osmoslice/osmoslice/internal/topology"
+)
+
+// objective is Weights made ready: tables by kind index, already multiplied.
+type objective struct {
+	Weights
+	preference [2][kindCount]float64 // [1]: bound by latency
+	price      priceKey
+}
+
+var defaultObjective = newObjective(DefaultWeights())
+
+func newObjective(w Weights) *objective {
+	o := &objective{Weights: w, price: priceKey{w.Energy, w.Price}}
+	for k, kind := range topology.Kinds() {
+		o.preference[0][k] = w.Preference * w.Relaxed[kind]
+		o.preference[1][k] = w.Preference * w.LatencyBound[kind]
+	}
+	return o
+}
+
+// static is the cost of a unit on a node that does not depend on the others:
+// preference, energy and price.
+func (s *search) static(e *elem, n int32) float64 {
+	return e.pref[s.snap.KindIndex(n)] + e.unit.cores*s.obj.price.of(s.snap.Node(n))
+}
+
+// phi is the balance cost of a node: the squared utilisation of its scarcest
+// resource. It is convex, so a later element never costs less than an earlier.
+func (s *search) phi(st *nodeState, extra topology.Capacity) float64 {
+	u := max(float64(st.used.CPU+extra.CPU)*st.inverse[0], float64(st.used.Memory+extra.Memory)*st.inverse[1],
+		float64(st.used.Storage+extra.Storage)*st.inverse[2])
+	return s.obj.Balance * u * u
+}
+
+// inverse is 1/capacity where that is finite and not zero, else 0.
+func inverse(c int64) float64 {
+	if c <= 0 || c >= topology.Infinite {
+		return 0
+	}
+	return 1 / float64(c)
+}
+
+// movesTo is how many members of a unit would have moved if it were on n.
+func (e *elem) movesTo(n int32) int {
+	if e.homes == nil {
+		if e.home >= 0 && e.home != n {
+			return 1
+		}
+		return 0
+	}
+	m := 0
+	for _, h := range e.homes {
+		if h >= 0 && h != n {
+			m++
+		}
+	}
+	return m
+}
+
+// terms is the cost of the whole current state, waiting demands included.
+func (s *search) terms() Terms {
+	var t Terms
+	for k := range s.elems {
+		e := &s.elems[k]
+		if e.at < 0 {
+			continue
+		}
+		t.Moves += s.obj.Move * float64(e.movesTo(e.at))
+		t.Preference += e.pref[s.snap.KindIndex(e.at)]
+		n := s.snap.Node(e.at)
+		t.Energy += s.obj.Energy * e.unit.cores * n.EnergyPerCPU
+		t.Price += s.obj.Price * e.unit.cores * n.PricePerCPU
+	}
+	for _, n := range s.touched {
+		st := &s.nodes[n]
+		if st.count > 0 {
+			t.Balance += s.phi(st, topology.Capacity{}) - st.basePhi
+		}
+	}
+	for k := range s.demands {
+		if s.demands[k].waiting {
+			t.Waiting += s.waitPrice(&s.demands[k])
+		}
+	}
+	return t
+}
+
+// waitPrice is what leaving a demand out costs: a higher class and, within it,
+// an older demand outweighs all below it as far as float64 can tell.
+func (s *search) waitPrice(d *demandState) float64 {
+	return s.obj.Waiting * math.Max(1, d.urgency)
+}

@@ -1,0 +1,110 @@
+package placement
+
+import "github.com/osmoslice/osmoslice/internal/topology"
+
+// pairState is one ordered pair of nodes during a decision.
+type pairState struct {
+	from, to int32
+	ok       bool
+	flows    int32 // of the given demands, placed now
+	latency  float64
+	loss     float64
+	free     int64 // kbit/s that may still be given out; headroom already taken off
+	cap      int64
+	others   int64 // kbit/s given out to demands not given
+	version  uint64
+	delta    int64 // what the plan changes in the ledger's row
+}
+
+// allows checks a flow against the pair's fixed qualities.
+func (p *pairState) allows(f *flow) bool {
+	return p.ok && p.latency <= f.maxLatency && p.loss <= f.maxLoss
+}
+
+// pairTable maps ordered pairs to states: open addressing, reset by a stamp.
+type pairTable struct {
+	slots []pairSlot
+	list  []pairState
+	stamp uint32
+}
+
+type pairSlot struct {
+	stamp uint32
+	at    int32
+	key   uint64
+}
+
+func (t *pairTable) reset(stamp uint32) {
+	t.stamp = stamp
+	t.list = t.list[:0]
+	if t.slots == nil {
+		t.slots = make([]pairSlot, 1024)
+		t.list = make([]pairState, 0, 256)
+	}
+}
+
+func pairKey(from, to int32) uint64 { return uint64(uint32(from))<<32 | uint64(uint32(to)) }
+
+func (t *pairTable) find(key uint64) (slot int, found bool) {
+	mask := len(t.slots) - 1
+	i := int((key*0x9E3779B97F4A7C15)>>32) & mask
+	for t.slots[i].stamp == t.stamp {
+		if t.slots[i].key == key {
+			return i, true
+		}
+		i = (i + 1) & mask
+	}
+	return i, false
+}
+
+// pair answers the state of an ordered pair, reading snapshot and ledger once.
+// The pointer holds until the next call.
+func (s *search) pair(from, to int32) *pairState {
+	t := &s.pairs
+	key := pairKey(from, to)
+	i, found := t.find(key)
+	if found {
+		return &t.list[t.slots[i].at]
+	}
+	if len(t.list)*2 >= len(t.slots) {
+		t.grow()
+		i, _ = t.find(key)
+	}
+	t.slots[i] = pairSlot{t.stamp, int32(len(t.list)), key}
+	p := pairState{from: from, to: to}
+	path, ok := s.snap.Path(from, to)
+	if ok {
+		p.ok, p.latency, p.loss, p.cap = true, path.LatencyMS, path.Loss, path.BandwidthKbit
+	}
+	if s.ledger != nil && len(s.ledger.links) > 0 {
+		r := s.ledger.links[topology.Pair{From: from, To: to}]
+		p.version = r.version
+		if s.others && !s.opts.FactsAreFree {
+			p.others = r.kbit
+		}
+	}
+	p.free = p.cap - p.others - s.opts.Headroom.BandwidthKbit
+	t.list = append(t.list, p)
+	return &t.list[len(t.list)-1]
+}
+
+func (t *pairTable) grow() {
+	old := t.list
+	t.slots = make([]pairSlot, 2*len(t.slots))
+	for k := range old {
+		key := pairKey(old[k].from, old[k].to)
+		i, _ := t.find(key)
+		t.slots[i] = pairSlot{t.stamp, int32(k), key}
+	}
+}
+
+// creditPair gives back bandwidth that a given demand holds on a pair.
+func (s *search) creditPair(p topology.Pair, kbit int64) {
+	switch st := s.pair(p.From, p.To); {
+	case s.opts.FactsAreFree:
+		st.free += kbit
+	case s.others:
+		st.free += kbit
+		st.others -= kbit
+	}
+}

@@ -1,0 +1,366 @@
+package placement
+
+import (
+	"sync"
+	"time"
+
+	"github.com/osmoslice/osmoslice/internal/topology"
+)
+
+// search is the scratch state of one decision: the given demands' units, where
+// each is now, and what is left on every node and pair it has looked at. It is
+// reused; stamps make a reset cost nothing.
+type search struct {
+	snap    *topology.Snapshot
+	ledger  *Ledger
+	opts    Options
+	obj     *objective
+	demands []demandState
+	elems   []elem
+	flows   []flow
+	nodes   []nodeState
+	pairs   pairTable
+	stamp   uint32
+	touched []int32 // nodes looked at in this decision
+	others  bool    // other demands hold something
+
+	steps     int64
+	limit     int64
+	budgetHit bool
+	backstop  bool
+	started   time.Time
+
+	displaced   []displacement
+	movesBound  int
+	bounds      boundParts
+	broken      []int32 // flows that force found not to hold
+	choice      []int32 // units of which some, but not certainly this one, must move
+	seen        map[string]bool
+	rowsChanged []int32
+	todo        []int32
+	ids         []int32
+	ids2        []int32
+}
+
+// demandState is one given demand during a decision.
+type demandState struct {
+	c           *compiled
+	held        *holding
+	input       int   // position in the input
+	first, last int32 // its units: elems[first:last]
+	urgency     float64
+	rank        int // 0: decided first
+	waiting     bool
+	proven      bool
+	same        bool    // same compiled form as what it holds: positions agree
+	order       []int32 // elements newest first, when the strategy keeps that order
+}
+
+// elem is a unit during a decision.
+type elem struct {
+	unit     *unit
+	sites    *sites
+	pref     *[kindCount]float64
+	req      topology.Capacity
+	home     int32   // the node it holds, -1: none
+	homes    []int32 // per member, when the unit has several; else nil
+	at       int32   // the node it is on now, -1: none
+	dem      int32
+	fbase    int32 // index of its demand's first flow
+	next     int32 // list of the node's units
+	prev     int32
+	moved    bool    // new or displaced: placing it anew costs no further move
+	unsure   bool    // one of choice
+	least    float64 // proven: its cost without moves, on any node; -1: not yet known
+	locked   bool    // must not be ejected
+	returned bool    // went back to a better suited node
+	bumps    int32
+}
+
+type flow struct {
+	a, b       int32 // elems; <0: ^node, or unknownNode
+	maxLatency float64
+	maxLoss    float64
+	kbit       int64
+}
+
+const unknownNode = -1 << 31
+
+// nodeState is one node during a decision.
+type nodeState struct {
+	stamp   uint32
+	up      bool
+	head    int32
+	count   int32
+	free    topology.Capacity // what may still be placed; headroom already taken off
+	used    topology.Capacity // by others and by units placed now
+	base    topology.Capacity // by others and by units that surely stay
+	inverse [3]float64
+	basePhi float64
+	version uint64
+	changed bool
+	delta   topology.Capacity // what the plan changes in the ledger's row
+}
+
+var pool = sync.Pool{New: func() any { return new(search) }}
+
+func (s *search) reset(st State, o Options, obj *objective) {
+	s.snap, s.ledger, s.opts, s.obj = st.Snapshot, st.Ledger, o, obj
+	s.stamp++
+	if s.stamp == 0 || len(s.nodes) < st.Snapshot.Size() {
+		s.nodes = make([]nodeState, st.Snapshot.Size())
+		s.pairs = pairTable{}
+		s.stamp = 1
+	}
+	s.pairs.reset(s.stamp)
+	s.demands, s.elems, s.flows = s.demands[:0], s.elems[:0], s.flows[:0]
+	s.touched, s.displaced, s.todo = s.touched[:0], s.displaced[:0], s.todo[:0]
+	s.steps, s.limit, s.budgetHit, s.backstop = 0, o.Budget, false, false
+	s.movesBound, s.bounds = 0, boundParts{}
+	s.broken, s.choice, s.rowsChanged = s.broken[:0], s.choice[:0], s.rowsChanged[:0]
+	if o.Backstop >= 0 {
+		s.started = time.Now()
+	}
+}
+
+// spent counts steps and reports whether the budget is used up. The clock is
+// looked at every few thousand steps only.
+func (s *search) spent(n int64) bool {
+	before := s.steps
+	s.steps += n
+	if s.steps > s.limit {
+		s.budgetHit = true
+		return true
+	}
+	if s.opts.Backstop >= 0 && before>>12 != s.steps>>12 && time.Since(s.started) > s.opts.Backstop {
+		s.backstop, s.budgetHit = true, true
+		s.limit = s.steps
+		return true
+	}
+	return false
+}
+
+// node answers the state of a node, reading snapshot and ledger once.
+func (s *search) node(n int32) *nodeState {
+	st := &s.nodes[n]
+	if st.stamp != s.stamp {
+		s.load(st, n)
+	}
+	return st
+}
+
+func (s *search) load(st *nodeState, n int32) {
+	c := s.snap.Capacity(n)
+	*st = nodeState{stamp: s.stamp, up: s.snap.Available(n), head: -1}
+	st.inverse = [3]float64{inverse(c.CPU), inverse(c.Memory), inverse(c.Storage)}
+	if s.ledger != nil && int(n) < len(s.ledger.nodes) {
+		r := &s.ledger.nodes[n]
+		st.version = r.version
+		if s.others && !s.opts.FactsAreFree {
+			st.used = r.used
+		}
+	}
+	st.free = minus(minus(c, st.used), s.opts.Headroom.Node)
+	if !s.snap.Available(n) {
+		st.free = topology.Capacity{CPU: -1, Memory: -1, Storage: -1}
+	}
+	st.base = st.used
+	st.basePhi = s.phi(st, topology.Capacity{})
+	s.touched = append(s.touched, n)
+}
+
+// credit gives back what a given demand holds on a node: its own holdings are
+// not used by others, and under FactsAreFree they come on top of the facts.
+func (s *search) credit(n int32, c topology.Capacity) {
+	st := s.node(n)
+	switch {
+	case s.opts.FactsAreFree:
+		full := plus(s.snap.Capacity(n), c) // the gross capacity as far as these demands see it
+		st.inverse = [3]float64{inverse(full.CPU), inverse(full.Memory), inverse(full.Storage)}
+	case !s.others:
+		return // nothing was deducted
+	default:
+		st.used = minus(st.used, c)
+		st.base = st.used
+		st.basePhi = s.phi(st, topology.Capacity{})
+	}
+	if st.up {
+		st.free = plus(st.free, c)
+	}
+}
+
+// put places a unit on a node without checking; take is its inverse.
+func (s *search) put(k, n int32) {
+	e, st := &s.elems[k], s.node(n)
+	st.free = minus(st.free, e.req)
+	st.used = plus(st.used, e.req)
+	e.prev, e.next = -1, st.head
+	if st.head >= 0 {
+		s.elems[st.head].prev = k
+	}
+	st.head = k
+	st.count++
+	e.at = n
+}
+
+func (s *search) take(k int32) {
+	e := &s.elems[k]
+	st := &s.nodes[e.at]
+	st.free = plus(st.free, e.req)
+	st.used = minus(st.used, e.req)
+	if e.prev >= 0 {
+		s.elems[e.prev].next = e.next
+	} else {
+		st.head = e.next
+	}
+	if e.next >= 0 {
+		s.elems[e.next].prev = e.prev
+	}
+	st.count--
+	e.at = -1
+}
+
+// end is the node of a flow's end now, -1 when it is not placed.
+func (s *search) end(x int32) int32 {
+	switch {
+	case x >= 0:
+		return s.elems[x].at
+	case x == unknownNode:
+		return unknownNode
+	}
+	return ^x
+}
+
+// ends are the nodes of a flow if unit k were on node n; ok is false when the
+// other end is not placed or on the same node: then nothing is to check.
+func (s *search) ends(f *flow, k, n int32) (from, to int32, ok bool) {
+	if f.a == k {
+		from, to = n, s.end(f.b)
+	} else {
+		from, to = s.end(f.a), n
+	}
+	return from, to, from != to && from != -1 && to != -1
+}
+
+// fits checks a unit on a node against everything placed now, flow by flow.
+func (s *search) fits(k, n int32) bool {
+	e, st := &s.elems[k], s.node(n)
+	return within(e.req, st.free) && s.apartOK(k, n) && s.flowsOK(k, n)
+}
+
+func (s *search) flowsOK(k, n int32) bool {
+	e := &s.elems[k]
+	for _, x := range e.unit.adj {
+		f := &s.flows[e.fbase+x]
+		from, to, ok := s.ends(f, k, n)
+		if !ok {
+			continue
+		}
+		if from == unknownNode || to == unknownNode {
+			return false
+		}
+		if p := s.pair(from, to); !p.allows(f) || p.free < f.kbit {
+			return false
+		}
+	}
+	return true
+}
+
+// apartOK checks anti-affinity and redundancy against the units placed now.
+func (s *search) apartOK(k, n int32) bool {
+	e := &s.elems[k]
+	if len(e.unit.apart) == 0 {
+		return true
+	}
+	d := &s.demands[e.dem]
+	for _, g := range e.unit.apart {
+		group := &d.c.apart[g]
+		for _, u := range group.units {
+			o := d.first + u
+			if o != k && s.elems[o].at >= 0 && s.together(group, s.elems[o].at, n) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// together reports whether two nodes are the same place for a group.
+func (s *search) together(g *apartGroup, a, b int32) bool {
+	if a == b {
+		return true
+	}
+	return g.infra && s.snap.Group(a) != 0 && s.snap.Group(a) == s.snap.Group(b)
+}
+
+// try places a unit on a node if it fits, all its flows together.
+func (s *search) try(k, n int32) bool {
+	e, st := &s.elems[k], s.node(n)
+	if !within(e.req, st.free) || !s.apartOK(k, n) {
+		return false
+	}
+	for j, x := range e.unit.adj {
+		f := &s.flows[e.fbase+x]
+		from, to, ok := s.ends(f, k, n)
+		if !ok {
+			continue
+		}
+		if from == unknownNode || to == unknownNode {
+			s.giveBack(k, n, j)
+			return false
+		}
+		p := s.pair(from, to)
+		if !p.allows(f) || p.free < f.kbit {
+			s.giveBack(k, n, j)
+			return false
+		}
+		p.free -= f.kbit
+		p.flows++
+	}
+	s.put(k, n)
+	return true
+}
+
+// giveBack returns the bandwidth of the first j flows of a unit on a node.
+func (s *search) giveBack(k, n int32, j int) {
+	e := &s.elems[k]
+	for _, x := range e.unit.adj[:j] {
+		f := &s.flows[e.fbase+x]
+		if from, to, ok := s.ends(f, k, n); ok && from != unknownNode && to != unknownNode {
+			p := s.pair(from, to)
+			p.free += f.kbit
+			p.flows--
+		}
+	}
+}
+
+// force places a unit on a node even where that overloads it, and notes the
+// flows that do not hold there.
+func (s *search) force(k, n int32) {
+	e := &s.elems[k]
+	for _, x := range e.unit.adj {
+		f := &s.flows[e.fbase+x]
+		from, to, ok := s.ends(f, k, n)
+		if !ok {
+			continue
+		}
+		if from == unknownNode || to == unknownNode {
+			s.broken = append(s.broken, e.fbase+x)
+			continue
+		}
+		p := s.pair(from, to)
+		if !p.allows(f) || p.free < 0 && (f.a < 0 || f.b < 0) {
+			s.broken = append(s.broken, e.fbase+x)
+		}
+		p.free -= f.kbit
+		p.flows++
+	}
+	s.put(k, n)
+}
+
+// drop takes a placed unit off its node and frees its flows.
+func (s *search) drop(k int32) {
+	e := &s.elems[k]
+	s.giveBack(k, e.at, len(e.unit.adj))
+	s.take(k)
+}

@@ -1,0 +1,162 @@
+package placement
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/osmoslice/osmoslice/internal/topology"
+)
+
+const kindCount = 7
+
+// priceKey is the part of the objective that orders nodes of one kind.
+type priceKey struct{ energy, price float64 }
+
+// sites are the nodes that satisfy a unit's unmeasured constraints, per kind,
+// the cheapest in energy and price first. Kept in the snapshot's memo.
+type sites struct {
+	filter []*Element
+	price  priceKey
+	bits   []uint64
+	byKind [kindCount][]int32
+	unit   [kindCount][]float64 // price.of each, in step with byKind
+	count  int
+}
+
+var _ topology.Derived = (*sites)(nil)
+
+func (p priceKey) of(n *topology.Node) float64 {
+	return p.energy*n.EnergyPerCPU + p.price*n.PricePerCPU
+}
+
+func (t *sites) has(i int32) bool {
+	k := int(i >> 6)
+	return k < len(t.bits) && t.bits[k]&(1<<(i&63)) != 0
+}
+
+func buildSites(s *topology.Snapshot, filter []*Element, price priceKey) *sites {
+	t := &sites{filter: filter, price: price, bits: make([]uint64, (s.Size()+63)/64)}
+	for i := range int32(s.Size()) {
+		if n := s.Node(i); n != nil && satisfies(n, filter) {
+			t.bits[i>>6] |= 1 << (i & 63)
+			k := s.KindIndex(i)
+			t.byKind[k] = append(t.byKind[k], i)
+			t.count++
+		}
+	}
+	for k := range t.byKind {
+		t.sortKind(s, k)
+	}
+	return t
+}
+
+func (t *sites) sortKind(s *topology.Snapshot, k int) {
+	slices.SortFunc(t.byKind[k], func(a, b int32) int {
+		return cmp.Or(cmp.Compare(t.price.of(s.Node(a)), t.price.of(s.Node(b))), cmp.Compare(a, b))
+	})
+	t.unit[k] = make([]float64, len(t.byKind[k]))
+	for j, i := range t.byKind[k] {
+		t.unit[k][j] = t.price.of(s.Node(i))
+	}
+}
+
+// With answers the sites of a snapshot in which only some nodes differ.
+func (t *sites) With(s *topology.Snapshot, changed []int32) topology.Derived {
+	out := &sites{filter: t.filter, price: t.price, bits: make([]uint64, (s.Size()+63)/64), count: t.count}
+	copy(out.bits, t.bits)
+	out.byKind, out.unit = t.byKind, t.unit
+	dirty := map[int32]bool{}
+	for _, i := range changed {
+		dirty[i] = true
+		if t.has(i) {
+			out.bits[i>>6] &^= 1 << (i & 63)
+			out.count--
+		}
+	}
+	var sorted [kindCount]bool
+	for k := range out.byKind {
+		if slices.ContainsFunc(out.byKind[k], func(i int32) bool { return dirty[i] }) {
+			out.byKind[k] = slices.DeleteFunc(slices.Clone(out.byKind[k]), func(i int32) bool { return dirty[i] })
+			sorted[k] = true
+		}
+	}
+	for _, i := range changed {
+		n := s.Node(i)
+		if n == nil || out.has(i) || !satisfies(n, t.filter) {
+			continue
+		}
+		out.bits[i>>6] |= 1 << (i & 63)
+		out.count++
+		k := s.KindIndex(i)
+		out.byKind[k] = append(slices.Clip(out.byKind[k]), i)
+		sorted[k] = true
+	}
+	for k := range sorted {
+		if sorted[k] {
+			out.sortKind(s, k)
+		}
+	}
+	return out
+}
+
+// sitesOf answers the sites of every unit of a demand on a snapshot.
+func (c *compiled) sitesOf(s *topology.Snapshot, price priceKey) []*sites {
+	if k := c.sites.Load(); k != nil && k.epoch == s.MemoEpoch() && k.price == price {
+		return k.sites
+	}
+	out := make([]*sites, len(c.units))
+	for k := range c.units {
+		u := &c.units[k]
+		key := u.key
+		if price != (priceKey{}) {
+			key = fmt.Sprint(u.key, "@", price.energy, ",", price.price)
+		}
+		out[k] = s.Memo(key, func() topology.Derived { return buildSites(s, u.filter, price) }).(*sites)
+	}
+	c.sites.Store(&sitesCache{s.MemoEpoch(), price, out})
+	return out
+}
+
+func satisfies(n *topology.Node, filter []*Element) bool {
+	for _, e := range filter {
+		if !e.accepts(n) {
+			return false
+		}
+	}
+	return true
+}
+
+// accepts checks the unmeasured constraints of an element on a node.
+func (e *Element) accepts(n *topology.Node) bool {
+	r := &e.Requirements
+	if len(e.AllowedKinds) > 0 && !slices.Contains(e.AllowedKinds, n.Kind) ||
+		len(e.AllowedInfrastructures) > 0 && !slices.Contains(e.AllowedInfrastructures, n.Infrastructure) ||
+		len(e.AllowedNodes) > 0 && !slices.Contains(e.AllowedNodes, n.ID) ||
+		len(r.Arch) > 0 && !slices.Contains(r.Arch, n.Arch) ||
+		r.SecurityLevel > n.SecurityLevel || !inArea(n.Area, e.Area) {
+		return false
+	}
+	for k, v := range r.Labels {
+		if got, ok := n.Labels[k]; !ok || got != v {
+			return false
+		}
+	}
+	return containsAll(n.Software, r.Software) && containsAll(n.Things, r.Things) &&
+		containsAll(n.AccessTechnologies, r.AccessTechnologies)
+}
+
+// inArea reports whether area is want or lies within it.
+func inArea(area, want string) bool {
+	return want == "" || area == want || strings.HasPrefix(area, want+"/")
+}
+
+func containsAll(have, want []string) bool {
+	for _, w := range want {
+		if !slices.Contains(have, w) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,185 @@
+package topology
+
+import (
+	"slices"
+	"sync"
+)
+
+const (
+	pageBits = 8
+	pageSize = 1 << pageBits
+	history  = 32 // deltas that a snapshot remembers
+)
+
+// page holds the nodes of 256 consecutive indexes; shared between snapshots.
+type page struct {
+	node     [pageSize]*Node // nil: no such node now
+	capacity [pageSize]Capacity
+	down     [pageSize]bool // removed or unavailable
+	group    [pageSize]int32
+	kind     [pageSize]uint8 // position in Kinds()
+	row      [pageSize]*row
+}
+
+// Snapshot is an immutable state of all nodes and links.
+type Snapshot struct {
+	revision uint64
+	names    *names
+	pages    []*page
+	size     int // indexes given out so far
+	count    int // nodes present
+	order    []int32
+	groups   *groupTable
+	changes  []Changes
+	memo     *memo
+}
+
+// names gives indexes to ids, for a whole lineage; it only grows.
+type names struct {
+	mu    sync.RWMutex
+	nodes map[string]int32
+	ids   []string
+}
+
+func (n *names) lookup(id string) (int32, bool) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	i, ok := n.nodes[id]
+	return i, ok
+}
+
+func (n *names) intern(id string) int32 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if i, ok := n.nodes[id]; ok {
+		return i
+	}
+	i := int32(len(n.ids))
+	n.nodes[id] = i
+	n.ids = append(n.ids, id)
+	return i
+}
+
+func (n *names) id(i int32) string {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.ids[i]
+}
+
+// Empty is revision 0 of a new lineage: no nodes.
+func Empty() *Snapshot {
+	return &Snapshot{names: &names{nodes: map[string]int32{}}, groups: newGroupTable(), memo: newMemo()}
+}
+
+// New is Empty().Apply of everything.
+func New(infras []Infrastructure, between []GroupLink, nodes []Node, links []Link) (*Snapshot, error) {
+	return Empty().Apply(Delta{Infrastructures: infras, GroupLinks: between, Nodes: nodes, Links: links})
+}
+
+// Revision counts the deltas applied since the lineage began.
+func (s *Snapshot) Revision() uint64 { return s.revision }
+
+// SameLineage reports whether s and t give the same indexes to the same nodes.
+func (s *Snapshot) SameLineage(t *Snapshot) bool { return s.names == t.names }
+
+// Size is one more than the highest index given out; removed nodes included.
+func (s *Snapshot) Size() int { return s.size }
+
+// Count is the number of nodes present.
+func (s *Snapshot) Count() int { return s.count }
+
+// Index is the index of a node id; ok is false when it is not present now.
+func (s *Snapshot) Index(id string) (i int32, ok bool) {
+	i, ok = s.names.lookup(id)
+	return i, ok && s.Node(i) != nil
+}
+
+// Known is the index of a node id of the lineage, present now or not.
+func (s *Snapshot) Known(id string) (i int32, ok bool) { return s.names.lookup(id) }
+
+// ID is the id of an index, also of a removed node.
+func (s *Snapshot) ID(i int32) string {
+	if n := s.Node(i); n != nil {
+		return n.ID
+	}
+	return s.names.id(i)
+}
+
+// Node is the node at an index, nil when it is not present. It must not be
+// changed. Its Capacity and Unavailable may be older than a Patch: read those
+// with Capacity and Available.
+func (s *Snapshot) Node(i int32) *Node {
+	if i < 0 || int(i) >= s.size {
+		return nil
+	}
+	return s.pages[i>>pageBits].node[i&(pageSize-1)]
+}
+
+// Capacity is the gross hardware of a node.
+func (s *Snapshot) Capacity(i int32) Capacity {
+	return s.pages[i>>pageBits].capacity[i&(pageSize-1)]
+}
+
+// Available reports whether a node is present and usable.
+func (s *Snapshot) Available(i int32) bool {
+	return i >= 0 && int(i) < s.size && !s.pages[i>>pageBits].down[i&(pageSize-1)]
+}
+
+// KindIndex is the position of a node's kind in Kinds().
+func (s *Snapshot) KindIndex(i int32) int { return int(s.pages[i>>pageBits].kind[i&(pageSize-1)]) }
+
+// Group identifies a node's infrastructure among those of the snapshot; 0 for
+// a node that has none.
+func (s *Snapshot) Group(i int32) int32 { return s.pages[i>>pageBits].group[i&(pageSize-1)] }
+
+// Order is the visit order of the nodes: as first stated, a changed node at the
+// end, or as Delta.Order said. It must not be changed.
+func (s *Snapshot) Order() []int32 { return s.order }
+
+// Nodes copies all nodes in visit order, with their latest measured state.
+func (s *Snapshot) Nodes() []Node {
+	out := make([]Node, 0, s.count)
+	for _, i := range s.order {
+		n := *s.Node(i)
+		n.Capacity, n.Unavailable = s.Capacity(i), !s.Available(i)
+		out = append(out, n)
+	}
+	return out
+}
+
+// Path is how node i reaches node j: the exact link if one is stated, else the
+// path of their infrastructures. ok is false when there is no link, and when
+// either end is absent. A node reaches itself at once.
+func (s *Snapshot) Path(i, j int32) (p Path, ok bool) {
+	if i == j {
+		return Path{BandwidthKbit: Infinite}, s.Node(i) != nil
+	}
+	pi := s.pages[i>>pageBits]
+	if r := pi.row[i&(pageSize-1)]; r != nil {
+		if v, found := r.get(j); found {
+			return v.path, !v.down && s.Node(j) != nil && pi.node[i&(pageSize-1)] != nil
+		}
+	}
+	return s.groups.path(pi.group[i&(pageSize-1)], s.pages[j>>pageBits].group[j&(pageSize-1)])
+}
+
+// ChangesSince tells what changed after a revision of the same lineage. ok is
+// false when that revision is newer or no longer remembered (32 are).
+func (s *Snapshot) ChangesSince(revision uint64) (c Changes, ok bool) {
+	c.Since = revision
+	if revision == s.revision {
+		return c, true
+	}
+	k := slices.IndexFunc(s.changes, func(d Changes) bool { return d.Since == revision })
+	if k < 0 {
+		return c, false
+	}
+	for _, d := range s.changes[k:] {
+		c.Nodes = append(c.Nodes, d.Nodes...)
+		c.Links = append(c.Links, d.Links...)
+		c.Groups = c.Groups || d.Groups
+	}
+	slices.Sort(c.Nodes)
+	c.Nodes = slices.Compact(c.Nodes)
+	return c, true
+}
