@@ -352,4 +352,3 @@ func TestBrokerStopsWithoutLeftovers(t *testing.T) {
 		t.Fatal("still listening after Close")
 	}
 }
-
