@@ -70,7 +70,21 @@ type Operation struct {
 	Deadline         time.Time `json:"deadline"`
 	RollbackDeadline time.Time `json:"rollbackDeadline,omitzero"`
 	CancelPending    bool      `json:"isCancelPending,omitempty"`
-	Planned          bool      `json:"planned"`
+	CancelMode       string    `json:"cancelMode,omitempty"` // GRACEFUL or FORCEFUL
+	Limits           Limits    `json:"limits,omitzero"`
+	History          []Entered `json:"stateHistory,omitempty"` // the last states entered, oldest first
+	// Planned tells whether Steps are the plan in force; PlanAttempt counts the
+	// tries since it was last needed, PlanNotBefore is when to try again, Plans
+	// counts the plans made.
+	Planned       bool      `json:"planned"`
+	PlanAttempt   int       `json:"planAttempt,omitempty"`
+	PlanNotBefore time.Time `json:"planNotBefore,omitzero"`
+	Plans         int       `json:"plans,omitempty"`
+	// GaveUp: compensation was tried and given up; only FAILED can follow by
+	// itself.
+	GaveUp bool `json:"compensationGivenUp,omitempty"`
+	// Calls counts the calls made for steps, both directions.
+	Calls int64 `json:"calls,omitempty"`
 
 	Steps     []Step     `json:"steps,omitempty"`
 	RootCause *Cause     `json:"firstRootCause,omitempty"`
@@ -84,9 +98,35 @@ type Operation struct {
 	// handed to drivers and checked in every save.
 	Revision int64 `json:"revision"`
 	Fence    int64 `json:"-"`
+	// SignalsSeen is the position of the last signal taken.
+	SignalsSeen int64 `json:"signalsSeen,omitempty"`
 	// Wake, when set, lets a save end the lease until then.
 	Wake time.Time `json:"-"`
+	// planning: a Plan command is out.
+	planning bool
 }
+
+// Entered is a state and when it was entered.
+type Entered struct {
+	State State     `json:"operationState"`
+	At    time.Time `json:"stateEnteredTime"`
+}
+
+// Start makes op STARTING at now, with the deadline its limits give.
+func Start(op Operation, now time.Time) Operation {
+	op.State, op.StateEnteredAt, op.StartedAt = Starting, now, now
+	op.Schema = SchemaVersion
+	op.History = []Entered{{Starting, now}}
+	op.Deadline = now.Add(op.Limits.Or(DefaultLimits()).Total)
+	return op
+}
+
+// Outcomes that add to a final state.
+const (
+	OutcomeOrphaned   = "orphaned"   // a site was not reached: leftovers have tombstones
+	OutcomeCancelled  = "cancelled"  // a person cancelled it
+	OutcomeSuperseded = "superseded" // another operation took over
+)
 
 // StepState is how far a step is.
 type StepState string
@@ -102,6 +142,7 @@ const (
 	StepUndone    StepState = "UNDONE"
 	StepAbandoned StepState = "ABANDONED" // compensation given up: a leftover
 	StepSkipped   StepState = "SKIPPED"
+	StepReplanned StepState = "REPLANNED" // tried by an earlier plan, effect unknown; the plan in force covers it
 )
 
 // Step is one action on one target, as data. What an Action means is the
@@ -123,6 +164,9 @@ type Step struct {
 	// leftover with a tombstone instead of a failure.
 	Optional bool `json:"optional,omitempty"`
 	GiveUp   bool `json:"giveUp,omitempty"`
+	// Leaves is what stays in the world when the step is given up, or was done
+	// and is not undone; nil: nothing that must be removed.
+	Leaves *Leftover `json:"leaves,omitempty"`
 
 	State      StepState       `json:"state"`
 	Attempt    int             `json:"attempt"` // of the current direction, from 1
@@ -133,6 +177,10 @@ type Step struct {
 	Cause      *Cause          `json:"error,omitempty"`
 	Result     json.RawMessage `json:"result,omitempty"`
 	Progress   string          `json:"progress,omitempty"` // last evidence while waiting
+	// Partial: done, but not for every item; the result says which.
+	Partial bool `json:"partial,omitempty"`
+	// Call numbers the call that is out; 0: none.
+	Call int64 `json:"call,omitempty"`
 }
 
 // Cause is a classified failure as it is stored.

@@ -31,8 +31,9 @@ type Store interface {
 	// claims it unless a signal comes.
 	Save(ctx context.Context, op *Operation, effects func(ctx context.Context, tx Tx) error) error
 	// Signals answers the requests (cancel, retry, rollback, fail, continue)
-	// recorded for these operations (nil: all that owner leases) and not yet
-	// taken, oldest first, and takes them.
+	// recorded for these operations (nil: all that owner leases) beyond their
+	// saved SignalsSeen, oldest first. It takes none: a Save deletes those up to
+	// op.SignalsSeen, so that no word is lost with a process.
 	Signals(ctx context.Context, owner string, ids []string) ([]Signal, error)
 	// Wait returns when operations may be claimable or signals may be there:
 	// soon after a commit (at once in process, by NOTIFY on PostgreSQL), at the
@@ -55,6 +56,7 @@ type Transactor interface {
 
 // Signal is a person's word to an operation.
 type Signal struct {
+	Position  int64 // given by the store, growing
 	Operation string
 	Verb      string // "cancel", "retry", "rollback", "fail", "continue"
 	Mode      string // of cancel: GRACEFUL or FORCEFUL
