@@ -9,33 +9,26 @@ import (
 	"github.com/go-openapi/errors"
 	"github.com/go-openapi/strfmt"
 	"github.com/go-openapi/swag/jsonutils"
-	"github.com/go-openapi/swag/typeutils"
 	"github.com/go-openapi/validate"
 )
 
-// DeviceBulkDelete Devices to delete, by id or name.
+// DeviceBulkDelete device bulk delete
 //
 // swagger:model DeviceBulkDelete
 type DeviceBulkDelete struct {
 
-	// ids
+	// Ids or names.
+	// Required: true
 	// Max Items: 10000
-	Ids []string `json:"ids,omitempty"`
-
-	// names
-	// Max Items: 10000
-	Names []string `json:"names,omitempty"`
+	// Min Items: 1
+	IotDevices []string `json:"iotDevices"`
 }
 
 // Validate validates this device bulk delete
 func (m *DeviceBulkDelete) Validate(formats strfmt.Registry) error {
 	var res []error
 
-	if err := m.validateIds(formats); err != nil {
-		res = append(res, err)
-	}
-
-	if err := m.validateNames(formats); err != nil {
+	if err := m.validateIotDevices(formats); err != nil {
 		res = append(res, err)
 	}
 
@@ -45,50 +38,29 @@ func (m *DeviceBulkDelete) Validate(formats strfmt.Registry) error {
 	return nil
 }
 
-func (m *DeviceBulkDelete) validateIds(formats strfmt.Registry) error {
-	if typeutils.IsZero(m.Ids) { // not required
-		return nil
-	}
+func (m *DeviceBulkDelete) validateIotDevices(formats strfmt.Registry) error {
 
-	iIdsSize := int64(len(m.Ids))
-
-	if err := validate.MaxItems("ids", "body", iIdsSize, 10000); err != nil {
+	if err := validate.Required("iotDevices", "body", m.IotDevices); err != nil {
 		return err
 	}
 
-	for i := 0; i < len(m.Ids); i++ {
+	iIotDevicesSize := int64(len(m.IotDevices))
 
-		if err := validate.MinLength("ids"+"."+strconv.Itoa(i), "body", m.Ids[i], 1); err != nil {
-			return err
-		}
-
-		if err := validate.MaxLength("ids"+"."+strconv.Itoa(i), "body", m.Ids[i], 256); err != nil {
-			return err
-		}
-
-	}
-
-	return nil
-}
-
-func (m *DeviceBulkDelete) validateNames(formats strfmt.Registry) error {
-	if typeutils.IsZero(m.Names) { // not required
-		return nil
-	}
-
-	iNamesSize := int64(len(m.Names))
-
-	if err := validate.MaxItems("names", "body", iNamesSize, 10000); err != nil {
+	if err := validate.MinItems("iotDevices", "body", iIotDevicesSize, 1); err != nil {
 		return err
 	}
 
-	for i := 0; i < len(m.Names); i++ {
+	if err := validate.MaxItems("iotDevices", "body", iIotDevicesSize, 10000); err != nil {
+		return err
+	}
 
-		if err := validate.MinLength("names"+"."+strconv.Itoa(i), "body", m.Names[i], 1); err != nil {
+	for i := 0; i < len(m.IotDevices); i++ {
+
+		if err := validate.MinLength("iotDevices"+"."+strconv.Itoa(i), "body", m.IotDevices[i], 1); err != nil {
 			return err
 		}
 
-		if err := validate.MaxLength("names"+"."+strconv.Itoa(i), "body", m.Names[i], 256); err != nil {
+		if err := validate.MaxLength("iotDevices"+"."+strconv.Itoa(i), "body", m.IotDevices[i], 64); err != nil {
 			return err
 		}
 

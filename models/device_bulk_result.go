@@ -18,9 +18,6 @@ import (
 // swagger:model DeviceBulkResult
 type DeviceBulkResult struct {
 
-	// deleted
-	Deleted int64 `json:"deleted,omitempty"`
-
 	// dry run plan
 	DryRunPlan *Plan `json:"dryRunPlan,omitempty"`
 

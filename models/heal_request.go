@@ -5,6 +5,7 @@ package models
 import (
 	"context"
 	"encoding/json"
+	stderrors "errors"
 	"strconv"
 
 	"github.com/go-openapi/errors"
@@ -19,32 +20,34 @@ import (
 // swagger:model HealRequest
 type HealRequest struct {
 
-	// cause
-	// Max Length: 1024
-	Cause string `json:"cause,omitempty"`
-
-	// Names; absent: every member that needs it.
+	// Members, by id or name; absent: all that need it.
 	// Max Items: 1000
-	Members []string `json:"members,omitempty"`
+	Elements []string `json:"elements,omitempty"`
 
 	// on failure
 	// Enum: ["rollback","hold"]
 	OnFailure string `json:"onFailure,omitempty"`
+
+	// Choose places anew for what runs well, too.
+	Replace bool `json:"replace,omitempty"`
+
+	// target
+	Target *PlacementPolicy `json:"target,omitempty"`
 }
 
 // Validate validates this heal request
 func (m *HealRequest) Validate(formats strfmt.Registry) error {
 	var res []error
 
-	if err := m.validateCause(formats); err != nil {
-		res = append(res, err)
-	}
-
-	if err := m.validateMembers(formats); err != nil {
+	if err := m.validateElements(formats); err != nil {
 		res = append(res, err)
 	}
 
 	if err := m.validateOnFailure(formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.validateTarget(formats); err != nil {
 		res = append(res, err)
 	}
 
@@ -54,36 +57,24 @@ func (m *HealRequest) Validate(formats strfmt.Registry) error {
 	return nil
 }
 
-func (m *HealRequest) validateCause(formats strfmt.Registry) error {
-	if typeutils.IsZero(m.Cause) { // not required
+func (m *HealRequest) validateElements(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.Elements) { // not required
 		return nil
 	}
 
-	if err := validate.MaxLength("cause", "body", m.Cause, 1024); err != nil {
+	iElementsSize := int64(len(m.Elements))
+
+	if err := validate.MaxItems("elements", "body", iElementsSize, 1000); err != nil {
 		return err
 	}
 
-	return nil
-}
+	for i := 0; i < len(m.Elements); i++ {
 
-func (m *HealRequest) validateMembers(formats strfmt.Registry) error {
-	if typeutils.IsZero(m.Members) { // not required
-		return nil
-	}
-
-	iMembersSize := int64(len(m.Members))
-
-	if err := validate.MaxItems("members", "body", iMembersSize, 1000); err != nil {
-		return err
-	}
-
-	for i := 0; i < len(m.Members); i++ {
-
-		if err := validate.MinLength("members"+"."+strconv.Itoa(i), "body", m.Members[i], 1); err != nil {
+		if err := validate.MinLength("elements"+"."+strconv.Itoa(i), "body", m.Elements[i], 1); err != nil {
 			return err
 		}
 
-		if err := validate.MaxLength("members"+"."+strconv.Itoa(i), "body", m.Members[i], 256); err != nil {
+		if err := validate.MaxLength("elements"+"."+strconv.Itoa(i), "body", m.Elements[i], 256); err != nil {
 			return err
 		}
 
@@ -134,8 +125,65 @@ func (m *HealRequest) validateOnFailure(formats strfmt.Registry) error {
 	return nil
 }
 
-// ContextValidate validates this heal request based on context it is used
-func (m *HealRequest) ContextValidate(_ context.Context, _ strfmt.Registry) error {
+func (m *HealRequest) validateTarget(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.Target) { // not required
+		return nil
+	}
+
+	if m.Target != nil {
+		if err := m.Target.Validate(formats); err != nil {
+			ve := new(errors.Validation)
+			if stderrors.As(err, &ve) {
+				return ve.ValidateName("target")
+			}
+			ce := new(errors.CompositeError)
+			if stderrors.As(err, &ce) {
+				return ce.ValidateName("target")
+			}
+
+			return err
+		}
+	}
+
+	return nil
+}
+
+// ContextValidate validate this heal request based on the context it is used
+func (m *HealRequest) ContextValidate(ctx context.Context, formats strfmt.Registry) error {
+	var res []error
+
+	if err := m.contextValidateTarget(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
+	if len(res) > 0 {
+		return errors.CompositeValidationError(res...)
+	}
+	return nil
+}
+
+func (m *HealRequest) contextValidateTarget(ctx context.Context, formats strfmt.Registry) error {
+
+	if m.Target != nil {
+
+		if typeutils.IsZero(m.Target) { // not required
+			return nil
+		}
+
+		if err := m.Target.ContextValidate(ctx, formats); err != nil {
+			ve := new(errors.Validation)
+			if stderrors.As(err, &ve) {
+				return ve.ValidateName("target")
+			}
+			ce := new(errors.CompositeError)
+			if stderrors.As(err, &ce) {
+				return ce.ValidateName("target")
+			}
+
+			return err
+		}
+	}
+
 	return nil
 }
 

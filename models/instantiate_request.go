@@ -18,56 +18,22 @@ import (
 // swagger:model InstantiateRequest
 type InstantiateRequest struct {
 
-	// hold timeout seconds
-	// Maximum: 604800
-	// Minimum: 0
-	HoldTimeoutSeconds *float64 `json:"holdTimeoutSeconds,omitempty"`
-
-	// on failure
+	// Absent: as the slice says.
 	// Enum: ["rollback","hold"]
 	OnFailure string `json:"onFailure,omitempty"`
-
-	// timeout seconds
-	// Maximum: 604800
-	// Minimum: 0
-	TimeoutSeconds *float64 `json:"timeoutSeconds,omitempty"`
 }
 
 // Validate validates this instantiate request
 func (m *InstantiateRequest) Validate(formats strfmt.Registry) error {
 	var res []error
 
-	if err := m.validateHoldTimeoutSeconds(formats); err != nil {
-		res = append(res, err)
-	}
-
 	if err := m.validateOnFailure(formats); err != nil {
-		res = append(res, err)
-	}
-
-	if err := m.validateTimeoutSeconds(formats); err != nil {
 		res = append(res, err)
 	}
 
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
-	return nil
-}
-
-func (m *InstantiateRequest) validateHoldTimeoutSeconds(formats strfmt.Registry) error {
-	if typeutils.IsZero(m.HoldTimeoutSeconds) { // not required
-		return nil
-	}
-
-	if err := validate.Minimum("holdTimeoutSeconds", "body", *m.HoldTimeoutSeconds, 0, false); err != nil {
-		return err
-	}
-
-	if err := validate.Maximum("holdTimeoutSeconds", "body", *m.HoldTimeoutSeconds, 604800, false); err != nil {
-		return err
-	}
-
 	return nil
 }
 
@@ -107,22 +73,6 @@ func (m *InstantiateRequest) validateOnFailure(formats strfmt.Registry) error {
 
 	// value enum
 	if err := m.validateOnFailureEnum("onFailure", "body", m.OnFailure); err != nil {
-		return err
-	}
-
-	return nil
-}
-
-func (m *InstantiateRequest) validateTimeoutSeconds(formats strfmt.Registry) error {
-	if typeutils.IsZero(m.TimeoutSeconds) { // not required
-		return nil
-	}
-
-	if err := validate.Minimum("timeoutSeconds", "body", *m.TimeoutSeconds, 0, false); err != nil {
-		return err
-	}
-
-	if err := validate.Maximum("timeoutSeconds", "body", *m.TimeoutSeconds, 604800, false); err != nil {
 		return err
 	}
 

@@ -5,6 +5,7 @@ package models
 import (
 	"context"
 	"encoding/json"
+	stderrors "errors"
 	"strconv"
 
 	"github.com/go-openapi/errors"
@@ -19,40 +20,33 @@ import (
 // swagger:model MigrateRequest
 type MigrateRequest struct {
 
-	// Where to, by id or name; absent: the placer's choice.
-	// Max Length: 64
-	Infrastructure string `json:"infrastructure,omitempty"`
-
-	// Names; absent: every element.
+	// Members, by id or name.
+	// Required: true
 	// Max Items: 1000
-	Members []string `json:"members,omitempty"`
-
-	// node
-	// Max Length: 64
-	Node string `json:"node,omitempty"`
+	// Min Items: 1
+	Elements []string `json:"elements"`
 
 	// on failure
 	// Enum: ["rollback","hold"]
 	OnFailure string `json:"onFailure,omitempty"`
+
+	// target
+	Target *PlacementPolicy `json:"target,omitempty"`
 }
 
 // Validate validates this migrate request
 func (m *MigrateRequest) Validate(formats strfmt.Registry) error {
 	var res []error
 
-	if err := m.validateInfrastructure(formats); err != nil {
-		res = append(res, err)
-	}
-
-	if err := m.validateMembers(formats); err != nil {
-		res = append(res, err)
-	}
-
-	if err := m.validateNode(formats); err != nil {
+	if err := m.validateElements(formats); err != nil {
 		res = append(res, err)
 	}
 
 	if err := m.validateOnFailure(formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.validateTarget(formats); err != nil {
 		res = append(res, err)
 	}
 
@@ -62,51 +56,32 @@ func (m *MigrateRequest) Validate(formats strfmt.Registry) error {
 	return nil
 }
 
-func (m *MigrateRequest) validateInfrastructure(formats strfmt.Registry) error {
-	if typeutils.IsZero(m.Infrastructure) { // not required
-		return nil
-	}
+func (m *MigrateRequest) validateElements(formats strfmt.Registry) error {
 
-	if err := validate.MaxLength("infrastructure", "body", m.Infrastructure, 64); err != nil {
+	if err := validate.Required("elements", "body", m.Elements); err != nil {
 		return err
 	}
 
-	return nil
-}
+	iElementsSize := int64(len(m.Elements))
 
-func (m *MigrateRequest) validateMembers(formats strfmt.Registry) error {
-	if typeutils.IsZero(m.Members) { // not required
-		return nil
-	}
-
-	iMembersSize := int64(len(m.Members))
-
-	if err := validate.MaxItems("members", "body", iMembersSize, 1000); err != nil {
+	if err := validate.MinItems("elements", "body", iElementsSize, 1); err != nil {
 		return err
 	}
 
-	for i := 0; i < len(m.Members); i++ {
+	if err := validate.MaxItems("elements", "body", iElementsSize, 1000); err != nil {
+		return err
+	}
 
-		if err := validate.MinLength("members"+"."+strconv.Itoa(i), "body", m.Members[i], 1); err != nil {
+	for i := 0; i < len(m.Elements); i++ {
+
+		if err := validate.MinLength("elements"+"."+strconv.Itoa(i), "body", m.Elements[i], 1); err != nil {
 			return err
 		}
 
-		if err := validate.MaxLength("members"+"."+strconv.Itoa(i), "body", m.Members[i], 256); err != nil {
+		if err := validate.MaxLength("elements"+"."+strconv.Itoa(i), "body", m.Elements[i], 64); err != nil {
 			return err
 		}
 
-	}
-
-	return nil
-}
-
-func (m *MigrateRequest) validateNode(formats strfmt.Registry) error {
-	if typeutils.IsZero(m.Node) { // not required
-		return nil
-	}
-
-	if err := validate.MaxLength("node", "body", m.Node, 64); err != nil {
-		return err
 	}
 
 	return nil
@@ -154,8 +129,65 @@ func (m *MigrateRequest) validateOnFailure(formats strfmt.Registry) error {
 	return nil
 }
 
-// ContextValidate validates this migrate request based on context it is used
-func (m *MigrateRequest) ContextValidate(_ context.Context, _ strfmt.Registry) error {
+func (m *MigrateRequest) validateTarget(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.Target) { // not required
+		return nil
+	}
+
+	if m.Target != nil {
+		if err := m.Target.Validate(formats); err != nil {
+			ve := new(errors.Validation)
+			if stderrors.As(err, &ve) {
+				return ve.ValidateName("target")
+			}
+			ce := new(errors.CompositeError)
+			if stderrors.As(err, &ce) {
+				return ce.ValidateName("target")
+			}
+
+			return err
+		}
+	}
+
+	return nil
+}
+
+// ContextValidate validate this migrate request based on the context it is used
+func (m *MigrateRequest) ContextValidate(ctx context.Context, formats strfmt.Registry) error {
+	var res []error
+
+	if err := m.contextValidateTarget(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
+	if len(res) > 0 {
+		return errors.CompositeValidationError(res...)
+	}
+	return nil
+}
+
+func (m *MigrateRequest) contextValidateTarget(ctx context.Context, formats strfmt.Registry) error {
+
+	if m.Target != nil {
+
+		if typeutils.IsZero(m.Target) { // not required
+			return nil
+		}
+
+		if err := m.Target.ContextValidate(ctx, formats); err != nil {
+			ve := new(errors.Validation)
+			if stderrors.As(err, &ve) {
+				return ve.ValidateName("target")
+			}
+			ce := new(errors.CompositeError)
+			if stderrors.As(err, &ce) {
+				return ce.ValidateName("target")
+			}
+
+			return err
+		}
+	}
+
 	return nil
 }
 

@@ -14,24 +14,17 @@ import (
 	"github.com/go-openapi/validate"
 )
 
-// Placement The answer to a feasibility question, or the decision in force for a slice.
+// Placement The answer to a feasibility question, or the decision made for an operation.
 //
 // swagger:model Placement
 type Placement struct {
 
-	// created at
-	// Format: date-time
-	CreatedAt *strfmt.DateTime `json:"createdAt,omitempty"`
-
-	// decision
+	// Assignments, cost, bound, and each rejection with its reason.
 	Decision any `json:"decision,omitempty"`
 
 	// feasibility result
 	// Enum: ["FEASIBLE","INFEASIBLE"]
 	FeasibilityResult string `json:"feasibilityResult,omitempty"`
-
-	// id
-	ID string `json:"id,omitempty"`
 
 	// iot slice Id
 	IotSliceID string `json:"iotSliceId,omitempty"`
@@ -41,18 +34,11 @@ type Placement struct {
 
 	// plan
 	Plan *Plan `json:"plan,omitempty"`
-
-	// tenant Id
-	TenantID string `json:"tenantId,omitempty"`
 }
 
 // Validate validates this placement
 func (m *Placement) Validate(formats strfmt.Registry) error {
 	var res []error
-
-	if err := m.validateCreatedAt(formats); err != nil {
-		res = append(res, err)
-	}
 
 	if err := m.validateFeasibilityResult(formats); err != nil {
 		res = append(res, err)
@@ -65,18 +51,6 @@ func (m *Placement) Validate(formats strfmt.Registry) error {
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
-	return nil
-}
-
-func (m *Placement) validateCreatedAt(formats strfmt.Registry) error {
-	if typeutils.IsZero(m.CreatedAt) { // not required
-		return nil
-	}
-
-	if err := validate.FormatOf("createdAt", "body", "date-time", m.CreatedAt.String(), formats); err != nil {
-		return err
-	}
-
 	return nil
 }
 

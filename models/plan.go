@@ -13,27 +13,34 @@ import (
 	"github.com/go-openapi/swag/typeutils"
 )
 
-// Plan What an operation does or, in a dry run, would do.
+// Plan What would happen; only a dry run answers it.
 //
 // swagger:model Plan
 type Plan struct {
 
-	// The placer's decision with its explanation: assignments, cost, bound, and each rejection with its reason.
+	// changes
+	Changes []*PlanChange `json:"changes,omitempty"`
+
+	// The placement: assignments, cost, bound, and each rejection with its reason.
 	Decision any `json:"decision,omitempty"`
 
-	// feasible
+	// False when the operation would end at once; reason says why.
 	Feasible bool `json:"feasible"`
 
-	// lcm operation type
-	LcmOperationType string `json:"lcmOperationType,omitempty"`
+	// reason
+	Reason string `json:"reason,omitempty"`
 
-	// steps
+	// Of the operation that would start; empty when none would.
 	Steps []*LcmOpOccStep `json:"steps,omitempty"`
 }
 
 // Validate validates this plan
 func (m *Plan) Validate(formats strfmt.Registry) error {
 	var res []error
+
+	if err := m.validateChanges(formats); err != nil {
+		res = append(res, err)
+	}
 
 	if err := m.validateSteps(formats); err != nil {
 		res = append(res, err)
@@ -42,6 +49,36 @@ func (m *Plan) Validate(formats strfmt.Registry) error {
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
+	return nil
+}
+
+func (m *Plan) validateChanges(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.Changes) { // not required
+		return nil
+	}
+
+	for i := 0; i < len(m.Changes); i++ {
+		if typeutils.IsZero(m.Changes[i]) { // not required
+			continue
+		}
+
+		if m.Changes[i] != nil {
+			if err := m.Changes[i].Validate(formats); err != nil {
+				ve := new(errors.Validation)
+				if stderrors.As(err, &ve) {
+					return ve.ValidateName("changes" + "." + strconv.Itoa(i))
+				}
+				ce := new(errors.CompositeError)
+				if stderrors.As(err, &ce) {
+					return ce.ValidateName("changes" + "." + strconv.Itoa(i))
+				}
+
+				return err
+			}
+		}
+
+	}
+
 	return nil
 }
 
@@ -79,6 +116,10 @@ func (m *Plan) validateSteps(formats strfmt.Registry) error {
 func (m *Plan) ContextValidate(ctx context.Context, formats strfmt.Registry) error {
 	var res []error
 
+	if err := m.contextValidateChanges(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
 	if err := m.contextValidateSteps(ctx, formats); err != nil {
 		res = append(res, err)
 	}
@@ -86,6 +127,35 @@ func (m *Plan) ContextValidate(ctx context.Context, formats strfmt.Registry) err
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
+	return nil
+}
+
+func (m *Plan) contextValidateChanges(ctx context.Context, formats strfmt.Registry) error {
+
+	for i := 0; i < len(m.Changes); i++ {
+
+		if m.Changes[i] != nil {
+
+			if typeutils.IsZero(m.Changes[i]) { // not required
+				continue
+			}
+
+			if err := m.Changes[i].ContextValidate(ctx, formats); err != nil {
+				ve := new(errors.Validation)
+				if stderrors.As(err, &ve) {
+					return ve.ValidateName("changes" + "." + strconv.Itoa(i))
+				}
+				ce := new(errors.CompositeError)
+				if stderrors.As(err, &ce) {
+					return ce.ValidateName("changes" + "." + strconv.Itoa(i))
+				}
+
+				return err
+			}
+		}
+
+	}
+
 	return nil
 }
 

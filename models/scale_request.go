@@ -5,7 +5,6 @@ package models
 import (
 	"context"
 	"encoding/json"
-	stderrors "errors"
 	"strconv"
 
 	"github.com/go-openapi/errors"
@@ -20,26 +19,36 @@ import (
 // swagger:model ScaleRequest
 type ScaleRequest struct {
 
-	// members
+	// Members, by id or name.
 	// Required: true
 	// Max Items: 1000
 	// Min Items: 1
-	Members []*ScaleMember `json:"members"`
+	Elements []string `json:"elements"`
 
 	// on failure
 	// Enum: ["rollback","hold"]
 	OnFailure string `json:"onFailure,omitempty"`
+
+	// replicas
+	// Required: true
+	// Maximum: 1000
+	// Minimum: 1
+	Replicas *int64 `json:"replicas"`
 }
 
 // Validate validates this scale request
 func (m *ScaleRequest) Validate(formats strfmt.Registry) error {
 	var res []error
 
-	if err := m.validateMembers(formats); err != nil {
+	if err := m.validateElements(formats); err != nil {
 		res = append(res, err)
 	}
 
 	if err := m.validateOnFailure(formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.validateReplicas(formats); err != nil {
 		res = append(res, err)
 	}
 
@@ -49,40 +58,30 @@ func (m *ScaleRequest) Validate(formats strfmt.Registry) error {
 	return nil
 }
 
-func (m *ScaleRequest) validateMembers(formats strfmt.Registry) error {
+func (m *ScaleRequest) validateElements(formats strfmt.Registry) error {
 
-	if err := validate.Required("members", "body", m.Members); err != nil {
+	if err := validate.Required("elements", "body", m.Elements); err != nil {
 		return err
 	}
 
-	iMembersSize := int64(len(m.Members))
+	iElementsSize := int64(len(m.Elements))
 
-	if err := validate.MinItems("members", "body", iMembersSize, 1); err != nil {
+	if err := validate.MinItems("elements", "body", iElementsSize, 1); err != nil {
 		return err
 	}
 
-	if err := validate.MaxItems("members", "body", iMembersSize, 1000); err != nil {
+	if err := validate.MaxItems("elements", "body", iElementsSize, 1000); err != nil {
 		return err
 	}
 
-	for i := 0; i < len(m.Members); i++ {
-		if typeutils.IsZero(m.Members[i]) { // not required
-			continue
+	for i := 0; i < len(m.Elements); i++ {
+
+		if err := validate.MinLength("elements"+"."+strconv.Itoa(i), "body", m.Elements[i], 1); err != nil {
+			return err
 		}
 
-		if m.Members[i] != nil {
-			if err := m.Members[i].Validate(formats); err != nil {
-				ve := new(errors.Validation)
-				if stderrors.As(err, &ve) {
-					return ve.ValidateName("members" + "." + strconv.Itoa(i))
-				}
-				ce := new(errors.CompositeError)
-				if stderrors.As(err, &ce) {
-					return ce.ValidateName("members" + "." + strconv.Itoa(i))
-				}
-
-				return err
-			}
+		if err := validate.MaxLength("elements"+"."+strconv.Itoa(i), "body", m.Elements[i], 64); err != nil {
+			return err
 		}
 
 	}
@@ -132,46 +131,25 @@ func (m *ScaleRequest) validateOnFailure(formats strfmt.Registry) error {
 	return nil
 }
 
-// ContextValidate validate this scale request based on the context it is used
-func (m *ScaleRequest) ContextValidate(ctx context.Context, formats strfmt.Registry) error {
-	var res []error
+func (m *ScaleRequest) validateReplicas(formats strfmt.Registry) error {
 
-	if err := m.contextValidateMembers(ctx, formats); err != nil {
-		res = append(res, err)
+	if err := validate.Required("replicas", "body", m.Replicas); err != nil {
+		return err
 	}
 
-	if len(res) > 0 {
-		return errors.CompositeValidationError(res...)
+	if err := validate.MinimumInt("replicas", "body", *m.Replicas, 1, false); err != nil {
+		return err
 	}
+
+	if err := validate.MaximumInt("replicas", "body", *m.Replicas, 1000, false); err != nil {
+		return err
+	}
+
 	return nil
 }
 
-func (m *ScaleRequest) contextValidateMembers(ctx context.Context, formats strfmt.Registry) error {
-
-	for i := 0; i < len(m.Members); i++ {
-
-		if m.Members[i] != nil {
-
-			if typeutils.IsZero(m.Members[i]) { // not required
-				continue
-			}
-
-			if err := m.Members[i].ContextValidate(ctx, formats); err != nil {
-				ve := new(errors.Validation)
-				if stderrors.As(err, &ve) {
-					return ve.ValidateName("members" + "." + strconv.Itoa(i))
-				}
-				ce := new(errors.CompositeError)
-				if stderrors.As(err, &ce) {
-					return ce.ValidateName("members" + "." + strconv.Itoa(i))
-				}
-
-				return err
-			}
-		}
-
-	}
-
+// ContextValidate validates this scale request based on context it is used
+func (m *ScaleRequest) ContextValidate(_ context.Context, _ strfmt.Registry) error {
 	return nil
 }
 

@@ -70,9 +70,11 @@ type SecretCreate struct {
 	// Format: date-time
 	UpdatedAt *strfmt.DateTime `json:"updatedAt,omitempty"`
 
-	// Write-only. Absent: the service makes a random one.
+	// Write-only.
+	// Required: true
 	// Max Length: 65536
-	Value string `json:"value,omitempty"`
+	// Min Length: 1
+	Value *string `json:"value"`
 
 	// Counts the values written.
 	// Read Only: true
@@ -248,11 +250,16 @@ func (m *SecretCreate) validateUpdatedAt(formats strfmt.Registry) error {
 }
 
 func (m *SecretCreate) validateValue(formats strfmt.Registry) error {
-	if typeutils.IsZero(m.Value) { // not required
-		return nil
+
+	if err := validate.Required("value", "body", m.Value); err != nil {
+		return err
 	}
 
-	if err := validate.MaxLength("value", "body", m.Value, 65536); err != nil {
+	if err := validate.MinLength("value", "body", *m.Value, 1); err != nil {
+		return err
+	}
+
+	if err := validate.MaxLength("value", "body", *m.Value, 65536); err != nil {
 		return err
 	}
 

@@ -4,6 +4,7 @@ package models
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/go-openapi/errors"
 	"github.com/go-openapi/strfmt"
@@ -17,17 +18,16 @@ import (
 // swagger:model TerminateRequest
 type TerminateRequest struct {
 
-	// timeout seconds
-	// Maximum: 604800
-	// Minimum: 0
-	TimeoutSeconds *float64 `json:"timeoutSeconds,omitempty"`
+	// on failure
+	// Enum: ["rollback","hold"]
+	OnFailure string `json:"onFailure,omitempty"`
 }
 
 // Validate validates this terminate request
 func (m *TerminateRequest) Validate(formats strfmt.Registry) error {
 	var res []error
 
-	if err := m.validateTimeoutSeconds(formats); err != nil {
+	if err := m.validateOnFailure(formats); err != nil {
 		res = append(res, err)
 	}
 
@@ -37,16 +37,42 @@ func (m *TerminateRequest) Validate(formats strfmt.Registry) error {
 	return nil
 }
 
-func (m *TerminateRequest) validateTimeoutSeconds(formats strfmt.Registry) error {
-	if typeutils.IsZero(m.TimeoutSeconds) { // not required
+var terminateRequestTypeOnFailurePropEnum []any
+
+func init() {
+	var res []string
+	if err := json.Unmarshal([]byte(`["rollback","hold"]`), &res); err != nil {
+		panic(err)
+	}
+	for _, v := range res {
+		terminateRequestTypeOnFailurePropEnum = append(terminateRequestTypeOnFailurePropEnum, v)
+	}
+}
+
+const (
+
+	// TerminateRequestOnFailureRollback captures enum value "rollback"
+	TerminateRequestOnFailureRollback string = "rollback"
+
+	// TerminateRequestOnFailureHold captures enum value "hold"
+	TerminateRequestOnFailureHold string = "hold"
+)
+
+// prop value enum
+func (m *TerminateRequest) validateOnFailureEnum(path, location string, value string) error {
+	if err := validate.EnumCase(path, location, value, terminateRequestTypeOnFailurePropEnum, true); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (m *TerminateRequest) validateOnFailure(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.OnFailure) { // not required
 		return nil
 	}
 
-	if err := validate.Minimum("timeoutSeconds", "body", *m.TimeoutSeconds, 0, false); err != nil {
-		return err
-	}
-
-	if err := validate.Maximum("timeoutSeconds", "body", *m.TimeoutSeconds, 604800, false); err != nil {
+	// value enum
+	if err := m.validateOnFailureEnum("onFailure", "body", m.OnFailure); err != nil {
 		return err
 	}
 

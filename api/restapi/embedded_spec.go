@@ -4229,6 +4229,7 @@ func init() {
           {
             "name": "body",
             "in": "body",
+            "required": true,
             "schema": {
               "$ref": "#/definitions/MigrateRequest"
             }
@@ -4473,6 +4474,7 @@ func init() {
     },
     "/iotSlices/{iotSliceId}/update": {
       "post": {
+        "description": "The body is the whole desired state of the slice that the path names. Without a body, what is stored is brought about.",
         "tags": [
           "iotSlices"
         ],
@@ -4499,7 +4501,6 @@ func init() {
           {
             "name": "body",
             "in": "body",
-            "required": true,
             "schema": {
               "$ref": "#/definitions/IoTSliceOrder"
             }
@@ -8135,38 +8136,27 @@ func init() {
       }
     },
     "DeviceBulkDelete": {
-      "description": "Devices to delete, by id or name.",
       "type": "object",
+      "required": [
+        "iotDevices"
+      ],
       "properties": {
-        "ids": {
+        "iotDevices": {
+          "description": "Ids or names.",
           "type": "array",
           "maxItems": 10000,
+          "minItems": 1,
           "items": {
             "type": "string",
-            "maxLength": 256,
+            "maxLength": 64,
             "minLength": 1
-          },
-          "x-omitempty": true
-        },
-        "names": {
-          "type": "array",
-          "maxItems": 10000,
-          "items": {
-            "type": "string",
-            "maxLength": 256,
-            "minLength": 1
-          },
-          "x-omitempty": true
+          }
         }
       }
     },
     "DeviceBulkResult": {
       "type": "object",
       "properties": {
-        "deleted": {
-          "type": "integer",
-          "format": "int64"
-        },
         "dryRunPlan": {
           "$ref": "#/definitions/Plan"
         },
@@ -8342,12 +8332,8 @@ func init() {
     "HealRequest": {
       "type": "object",
       "properties": {
-        "cause": {
-          "type": "string",
-          "maxLength": 1024
-        },
-        "members": {
-          "description": "Names; absent: every member that needs it.",
+        "elements": {
+          "description": "Members, by id or name; absent: all that need it.",
           "type": "array",
           "maxItems": 1000,
           "items": {
@@ -8363,6 +8349,13 @@ func init() {
             "rollback",
             "hold"
           ]
+        },
+        "replace": {
+          "description": "Choose places anew for what runs well, too.",
+          "type": "boolean"
+        },
+        "target": {
+          "$ref": "#/definitions/PlacementPolicy"
         }
       }
     },
@@ -8572,24 +8565,13 @@ func init() {
     "InstantiateRequest": {
       "type": "object",
       "properties": {
-        "holdTimeoutSeconds": {
-          "type": "number",
-          "format": "double",
-          "maximum": 604800,
-          "minimum": 0
-        },
         "onFailure": {
+          "description": "Absent: as the slice says.",
           "type": "string",
           "enum": [
             "rollback",
             "hold"
           ]
-        },
-        "timeoutSeconds": {
-          "type": "number",
-          "format": "double",
-          "maximum": 604800,
-          "minimum": 0
         }
       }
     },
@@ -10120,26 +10102,20 @@ func init() {
     },
     "MigrateRequest": {
       "type": "object",
+      "required": [
+        "elements"
+      ],
       "properties": {
-        "infrastructure": {
-          "description": "Where to, by id or name; absent: the placer's choice.",
-          "type": "string",
-          "maxLength": 64
-        },
-        "members": {
-          "description": "Names; absent: every element.",
+        "elements": {
+          "description": "Members, by id or name.",
           "type": "array",
           "maxItems": 1000,
+          "minItems": 1,
           "items": {
             "type": "string",
-            "maxLength": 256,
+            "maxLength": 64,
             "minLength": 1
-          },
-          "x-omitempty": true
-        },
-        "node": {
-          "type": "string",
-          "maxLength": 64
+          }
         },
         "onFailure": {
           "type": "string",
@@ -10147,6 +10123,9 @@ func init() {
             "rollback",
             "hold"
           ]
+        },
+        "target": {
+          "$ref": "#/definitions/PlacementPolicy"
         }
       }
     },
@@ -10720,15 +10699,11 @@ func init() {
       }
     },
     "Placement": {
-      "description": "The answer to a feasibility question, or the decision in force for a slice.",
+      "description": "The answer to a feasibility question, or the decision made for an operation.",
       "type": "object",
       "properties": {
-        "createdAt": {
-          "type": "string",
-          "format": "date-time",
-          "x-nullable": true
-        },
         "decision": {
+          "description": "Assignments, cost, bound, and each rejection with its reason.",
           "type": "object"
         },
         "feasibilityResult": {
@@ -10737,9 +10712,6 @@ func init() {
             "FEASIBLE",
             "INFEASIBLE"
           ]
-        },
-        "id": {
-          "type": "string"
         },
         "iotSliceId": {
           "type": "string"
@@ -10750,9 +10722,6 @@ func init() {
         },
         "plan": {
           "$ref": "#/definitions/Plan"
-        },
-        "tenantId": {
-          "type": "string"
         }
       }
     },
@@ -10893,26 +10862,58 @@ func init() {
       }
     },
     "Plan": {
-      "description": "What an operation does or, in a dry run, would do.",
+      "description": "What would happen; only a dry run answers it.",
       "type": "object",
       "properties": {
+        "changes": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/PlanChange"
+          },
+          "x-omitempty": true
+        },
         "decision": {
-          "description": "The placer's decision with its explanation: assignments, cost, bound, and each rejection with its reason.",
+          "description": "The placement: assignments, cost, bound, and each rejection with its reason.",
           "type": "object"
         },
         "feasible": {
+          "description": "False when the operation would end at once; reason says why.",
           "type": "boolean",
           "x-omitempty": false
         },
-        "lcmOperationType": {
+        "reason": {
           "type": "string"
         },
         "steps": {
+          "description": "Of the operation that would start; empty when none would.",
           "type": "array",
           "items": {
             "$ref": "#/definitions/LcmOpOccStep"
           },
           "x-omitempty": true
+        }
+      }
+    },
+    "PlanChange": {
+      "description": "One resource that would be written.",
+      "type": "object",
+      "properties": {
+        "id": {
+          "type": "string"
+        },
+        "kind": {
+          "type": "string"
+        },
+        "name": {
+          "type": "string"
+        },
+        "verb": {
+          "type": "string",
+          "enum": [
+            "create",
+            "update",
+            "delete"
+          ]
         }
       }
     },
@@ -11288,38 +11289,22 @@ func init() {
         }
       }
     },
-    "ScaleMember": {
-      "type": "object",
-      "required": [
-        "name",
-        "replicas"
-      ],
-      "properties": {
-        "name": {
-          "type": "string",
-          "maxLength": 63,
-          "minLength": 1
-        },
-        "replicas": {
-          "type": "integer",
-          "format": "int64",
-          "maximum": 1000,
-          "minimum": 1
-        }
-      }
-    },
     "ScaleRequest": {
       "type": "object",
       "required": [
-        "members"
+        "elements",
+        "replicas"
       ],
       "properties": {
-        "members": {
+        "elements": {
+          "description": "Members, by id or name.",
           "type": "array",
           "maxItems": 1000,
           "minItems": 1,
           "items": {
-            "$ref": "#/definitions/ScaleMember"
+            "type": "string",
+            "maxLength": 64,
+            "minLength": 1
           }
         },
         "onFailure": {
@@ -11328,6 +11313,12 @@ func init() {
             "rollback",
             "hold"
           ]
+        },
+        "replicas": {
+          "type": "integer",
+          "format": "int64",
+          "maximum": 1000,
+          "minimum": 1
         }
       }
     },
@@ -11408,7 +11399,8 @@ func init() {
       "description": "A secret with its value, which no call ever answers.",
       "type": "object",
       "required": [
-        "name"
+        "name",
+        "value"
       ],
       "properties": {
         "createdAt": {
@@ -11478,9 +11470,10 @@ func init() {
           "readOnly": true
         },
         "value": {
-          "description": "Write-only. Absent: the service makes a random one.",
+          "description": "Write-only.",
           "type": "string",
-          "maxLength": 65536
+          "maxLength": 65536,
+          "minLength": 1
         },
         "version": {
           "description": "Counts the values written.",
@@ -11884,11 +11877,12 @@ func init() {
     "TerminateRequest": {
       "type": "object",
       "properties": {
-        "timeoutSeconds": {
-          "type": "number",
-          "format": "double",
-          "maximum": 604800,
-          "minimum": 0
+        "onFailure": {
+          "type": "string",
+          "enum": [
+            "rollback",
+            "hold"
+          ]
         }
       }
     },
@@ -17746,6 +17740,7 @@ func init() {
           {
             "name": "body",
             "in": "body",
+            "required": true,
             "schema": {
               "$ref": "#/definitions/MigrateRequest"
             }
@@ -18027,6 +18022,7 @@ func init() {
     },
     "/iotSlices/{iotSliceId}/update": {
       "post": {
+        "description": "The body is the whole desired state of the slice that the path names. Without a body, what is stored is brought about.",
         "tags": [
           "iotSlices"
         ],
@@ -18064,7 +18060,6 @@ func init() {
           {
             "name": "body",
             "in": "body",
-            "required": true,
             "schema": {
               "$ref": "#/definitions/IoTSliceOrder"
             }
@@ -22798,38 +22793,27 @@ func init() {
       }
     },
     "DeviceBulkDelete": {
-      "description": "Devices to delete, by id or name.",
       "type": "object",
+      "required": [
+        "iotDevices"
+      ],
       "properties": {
-        "ids": {
+        "iotDevices": {
+          "description": "Ids or names.",
           "type": "array",
           "maxItems": 10000,
+          "minItems": 1,
           "items": {
             "type": "string",
-            "maxLength": 256,
+            "maxLength": 64,
             "minLength": 1
-          },
-          "x-omitempty": true
-        },
-        "names": {
-          "type": "array",
-          "maxItems": 10000,
-          "items": {
-            "type": "string",
-            "maxLength": 256,
-            "minLength": 1
-          },
-          "x-omitempty": true
+          }
         }
       }
     },
     "DeviceBulkResult": {
       "type": "object",
       "properties": {
-        "deleted": {
-          "type": "integer",
-          "format": "int64"
-        },
         "dryRunPlan": {
           "$ref": "#/definitions/Plan"
         },
@@ -23005,12 +22989,8 @@ func init() {
     "HealRequest": {
       "type": "object",
       "properties": {
-        "cause": {
-          "type": "string",
-          "maxLength": 1024
-        },
-        "members": {
-          "description": "Names; absent: every member that needs it.",
+        "elements": {
+          "description": "Members, by id or name; absent: all that need it.",
           "type": "array",
           "maxItems": 1000,
           "items": {
@@ -23026,6 +23006,13 @@ func init() {
             "rollback",
             "hold"
           ]
+        },
+        "replace": {
+          "description": "Choose places anew for what runs well, too.",
+          "type": "boolean"
+        },
+        "target": {
+          "$ref": "#/definitions/PlacementPolicy"
         }
       }
     },
@@ -23235,24 +23222,13 @@ func init() {
     "InstantiateRequest": {
       "type": "object",
       "properties": {
-        "holdTimeoutSeconds": {
-          "type": "number",
-          "format": "double",
-          "maximum": 604800,
-          "minimum": 0
-        },
         "onFailure": {
+          "description": "Absent: as the slice says.",
           "type": "string",
           "enum": [
             "rollback",
             "hold"
           ]
-        },
-        "timeoutSeconds": {
-          "type": "number",
-          "format": "double",
-          "maximum": 604800,
-          "minimum": 0
         }
       }
     },
@@ -24783,26 +24759,20 @@ func init() {
     },
     "MigrateRequest": {
       "type": "object",
+      "required": [
+        "elements"
+      ],
       "properties": {
-        "infrastructure": {
-          "description": "Where to, by id or name; absent: the placer's choice.",
-          "type": "string",
-          "maxLength": 64
-        },
-        "members": {
-          "description": "Names; absent: every element.",
+        "elements": {
+          "description": "Members, by id or name.",
           "type": "array",
           "maxItems": 1000,
+          "minItems": 1,
           "items": {
             "type": "string",
-            "maxLength": 256,
+            "maxLength": 64,
             "minLength": 1
-          },
-          "x-omitempty": true
-        },
-        "node": {
-          "type": "string",
-          "maxLength": 64
+          }
         },
         "onFailure": {
           "type": "string",
@@ -24810,6 +24780,9 @@ func init() {
             "rollback",
             "hold"
           ]
+        },
+        "target": {
+          "$ref": "#/definitions/PlacementPolicy"
         }
       }
     },
@@ -25383,15 +25356,11 @@ func init() {
       }
     },
     "Placement": {
-      "description": "The answer to a feasibility question, or the decision in force for a slice.",
+      "description": "The answer to a feasibility question, or the decision made for an operation.",
       "type": "object",
       "properties": {
-        "createdAt": {
-          "type": "string",
-          "format": "date-time",
-          "x-nullable": true
-        },
         "decision": {
+          "description": "Assignments, cost, bound, and each rejection with its reason.",
           "type": "object"
         },
         "feasibilityResult": {
@@ -25400,9 +25369,6 @@ func init() {
             "FEASIBLE",
             "INFEASIBLE"
           ]
-        },
-        "id": {
-          "type": "string"
         },
         "iotSliceId": {
           "type": "string"
@@ -25413,9 +25379,6 @@ func init() {
         },
         "plan": {
           "$ref": "#/definitions/Plan"
-        },
-        "tenantId": {
-          "type": "string"
         }
       }
     },
@@ -25556,26 +25519,58 @@ func init() {
       }
     },
     "Plan": {
-      "description": "What an operation does or, in a dry run, would do.",
+      "description": "What would happen; only a dry run answers it.",
       "type": "object",
       "properties": {
+        "changes": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/PlanChange"
+          },
+          "x-omitempty": true
+        },
         "decision": {
-          "description": "The placer's decision with its explanation: assignments, cost, bound, and each rejection with its reason.",
+          "description": "The placement: assignments, cost, bound, and each rejection with its reason.",
           "type": "object"
         },
         "feasible": {
+          "description": "False when the operation would end at once; reason says why.",
           "type": "boolean",
           "x-omitempty": false
         },
-        "lcmOperationType": {
+        "reason": {
           "type": "string"
         },
         "steps": {
+          "description": "Of the operation that would start; empty when none would.",
           "type": "array",
           "items": {
             "$ref": "#/definitions/LcmOpOccStep"
           },
           "x-omitempty": true
+        }
+      }
+    },
+    "PlanChange": {
+      "description": "One resource that would be written.",
+      "type": "object",
+      "properties": {
+        "id": {
+          "type": "string"
+        },
+        "kind": {
+          "type": "string"
+        },
+        "name": {
+          "type": "string"
+        },
+        "verb": {
+          "type": "string",
+          "enum": [
+            "create",
+            "update",
+            "delete"
+          ]
         }
       }
     },
@@ -25951,38 +25946,22 @@ func init() {
         }
       }
     },
-    "ScaleMember": {
-      "type": "object",
-      "required": [
-        "name",
-        "replicas"
-      ],
-      "properties": {
-        "name": {
-          "type": "string",
-          "maxLength": 63,
-          "minLength": 1
-        },
-        "replicas": {
-          "type": "integer",
-          "format": "int64",
-          "maximum": 1000,
-          "minimum": 1
-        }
-      }
-    },
     "ScaleRequest": {
       "type": "object",
       "required": [
-        "members"
+        "elements",
+        "replicas"
       ],
       "properties": {
-        "members": {
+        "elements": {
+          "description": "Members, by id or name.",
           "type": "array",
           "maxItems": 1000,
           "minItems": 1,
           "items": {
-            "$ref": "#/definitions/ScaleMember"
+            "type": "string",
+            "maxLength": 64,
+            "minLength": 1
           }
         },
         "onFailure": {
@@ -25991,6 +25970,12 @@ func init() {
             "rollback",
             "hold"
           ]
+        },
+        "replicas": {
+          "type": "integer",
+          "format": "int64",
+          "maximum": 1000,
+          "minimum": 1
         }
       }
     },
@@ -26071,7 +26056,8 @@ func init() {
       "description": "A secret with its value, which no call ever answers.",
       "type": "object",
       "required": [
-        "name"
+        "name",
+        "value"
       ],
       "properties": {
         "createdAt": {
@@ -26141,9 +26127,10 @@ func init() {
           "readOnly": true
         },
         "value": {
-          "description": "Write-only. Absent: the service makes a random one.",
+          "description": "Write-only.",
           "type": "string",
-          "maxLength": 65536
+          "maxLength": 65536,
+          "minLength": 1
         },
         "version": {
           "description": "Counts the values written.",
@@ -26547,11 +26534,12 @@ func init() {
     "TerminateRequest": {
       "type": "object",
       "properties": {
-        "timeoutSeconds": {
-          "type": "number",
-          "format": "double",
-          "maximum": 604800,
-          "minimum": 0
+        "onFailure": {
+          "type": "string",
+          "enum": [
+            "rollback",
+            "hold"
+          ]
         }
       }
     },

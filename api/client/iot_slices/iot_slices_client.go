@@ -997,6 +997,8 @@ func (a *Client) TerminateIotSliceContext(ctx context.Context, params *Terminate
 
 // UpdateIotSlice updates a slice.
 //
+// The body is the whole desired state of the slice that the path names. Without a body, what is stored is brought about..
+//
 // This method does not support injected context.
 // However, timeout and opentracing contexts are honored whenever enabled.
 //
@@ -1013,6 +1015,8 @@ func (a *Client) UpdateIotSlice(params *UpdateIotSliceParams, authInfo runtime.C
 }
 
 // UpdateIotSliceContext updates a slice.
+//
+// The body is the whole desired state of the slice that the path names. Without a body, what is stored is brought about..
 //
 // Do not use the deprecated [UpdateIotSliceParams.Context] with this method: it would be ignored.
 func (a *Client) UpdateIotSliceContext(ctx context.Context, params *UpdateIotSliceParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*UpdateIotSliceOK, *UpdateIotSliceAccepted, error) {

@@ -3,6 +3,8 @@
 package iot_slices
 
 import (
+	stderrors "errors"
+	"io"
 	"net/http"
 
 	"github.com/go-openapi/errors"
@@ -37,6 +39,7 @@ type MigrateIotSliceParams struct {
 	// Max Length: 1024
 	// In: header
 	IfMatch *string
+	// Required: true
 	// In: body
 	Body *models.MigrateRequest
 	// Answer what would be done, by the same code, and do nothing.
@@ -73,7 +76,11 @@ func (o *MigrateIotSliceParams) BindRequest(r *http.Request, route *middleware.M
 		}()
 		var body models.MigrateRequest
 		if err := route.Consumer.Consume(r.Body, &body); err != nil {
-			res = append(res, errors.NewParseError("body", "body", "", err))
+			if stderrors.Is(err, io.EOF) {
+				res = append(res, errors.Required("body", "body", ""))
+			} else {
+				res = append(res, errors.NewParseError("body", "body", "", err))
+			}
 		} else {
 			// validate body object
 			if err := body.Validate(route.Formats); err != nil {
@@ -89,6 +96,8 @@ func (o *MigrateIotSliceParams) BindRequest(r *http.Request, route *middleware.M
 				o.Body = &body
 			}
 		}
+	} else {
+		res = append(res, errors.Required("body", "body", ""))
 	}
 
 	qDryRun, qhkDryRun, _ := qs.GetOK("dryRun")

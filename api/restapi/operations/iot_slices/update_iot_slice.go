@@ -28,7 +28,9 @@ func NewUpdateIotSlice(ctx *middleware.Context, handler UpdateIotSliceHandler) *
 
 // UpdateIotSlice swagger:route POST /iotSlices/{iotSliceId}/update iotSlices updateIotSlice
 //
-// Update a slice
+// # Update a slice
+//
+// The body is the whole desired state of the slice that the path names. Without a body, what is stored is brought about.
 type UpdateIotSlice struct {
 	Context *middleware.Context
 	Handler UpdateIotSliceHandler

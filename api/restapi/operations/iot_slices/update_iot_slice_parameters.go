@@ -3,8 +3,6 @@
 package iot_slices
 
 import (
-	stderrors "errors"
-	"io"
 	"net/http"
 
 	"github.com/go-openapi/errors"
@@ -39,7 +37,6 @@ type UpdateIotSliceParams struct {
 	// Max Length: 1024
 	// In: header
 	IfMatch *string
-	// Required: true
 	// In: body
 	Body *models.IoTSliceOrder
 	// Answer what would be done, by the same code, and do nothing.
@@ -76,11 +73,7 @@ func (o *UpdateIotSliceParams) BindRequest(r *http.Request, route *middleware.Ma
 		}()
 		var body models.IoTSliceOrder
 		if err := route.Consumer.Consume(r.Body, &body); err != nil {
-			if stderrors.Is(err, io.EOF) {
-				res = append(res, errors.Required("body", "body", ""))
-			} else {
-				res = append(res, errors.NewParseError("body", "body", "", err))
-			}
+			res = append(res, errors.NewParseError("body", "body", "", err))
 		} else {
 			// validate body object
 			if err := body.Validate(route.Formats); err != nil {
@@ -96,8 +89,6 @@ func (o *UpdateIotSliceParams) BindRequest(r *http.Request, route *middleware.Ma
 				o.Body = &body
 			}
 		}
-	} else {
-		res = append(res, errors.Required("body", "body", ""))
 	}
 
 	qDryRun, qhkDryRun, _ := qs.GetOK("dryRun")
