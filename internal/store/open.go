@@ -1,0 +1,213 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/osmoslice/osmoslice/internal/fault"
+	"github.com/osmoslice/osmoslice/internal/operation"
+)
+
+// Options tune a store. The zero value is the safe default.
+type Options struct {
+	// Synchronous is SQLite's: FULL (default), NORMAL (a power cut may undo the
+	// last commits, never tear one) or EXTRA.
+	Synchronous string
+	// MaxBatch bounds the transactions that share one SQLite commit; 0: 256.
+	MaxBatch int
+	// Readers bounds the reading connections (SQLite) or all connections
+	// (PostgreSQL); 0: 8 and 16.
+	Readers int
+	// Record, when set, hears every statement as it is run. Calls may come from
+	// several goroutines.
+	Record func(sql string, args []any)
+	// Log takes what has no caller to be told; nil: slog.Default.
+	Log *slog.Logger
+}
+
+// DB is an open store. Its methods may be used by many goroutines.
+type DB struct {
+	dialect dialect
+	opts    Options
+	log     *slog.Logger
+	readers *sql.DB // PostgreSQL: all connections
+	stmts   *stmtCache
+	writer  *writer // SQLite only
+	clock   clock
+	work    bell // operations or signals may be there
+	news    bell // events may be there
+	closers []func() error
+	once    sync.Once
+}
+
+var (
+	_ operation.Store      = (*DB)(nil)
+	_ operation.Transactor = (*DB)(nil)
+	_ operation.Tx         = (*Tx)(nil)
+)
+
+// Open opens the store that dsn names and brings its schema up to date:
+// `sqlite:///dir/file.db` or a plain path, or `postgres://user@host/name?sslmode=…`.
+func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
+	db := &DB{opts: o, log: o.Log}
+	if db.log == nil {
+		db.log = slog.Default()
+	}
+	scheme, path, err := parseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	if scheme == "postgres" {
+		err = db.openPostgres(ctx, dsn)
+	} else {
+		err = db.openSQLite(ctx, path)
+	}
+	if err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// parseDSN answers "postgres", or "sqlite" and the file's path.
+func parseDSN(dsn string) (scheme, path string, err error) {
+	allowed := "a path, sqlite:///path/file.db or postgres://user@host/database"
+	name, _, found := strings.Cut(dsn, "://")
+	switch {
+	case dsn == "":
+		return "", "", fault.Field("database", dsn, allowed)
+	case !found:
+		return "sqlite", filepath.Clean(dsn), nil
+	case name == "postgres" || name == "postgresql":
+		return "postgres", "", nil
+	case name == "sqlite" || name == "file":
+		u, err := url.Parse(dsn)
+		if err != nil || u.Host != "" || u.Path == "" || u.RawQuery != "" {
+			return "", "", fault.Field("database", dsn, "sqlite:///absolute/path/file.db")
+		}
+		return "sqlite", filepath.Clean(u.Path), nil
+	}
+	return "", "", fault.Field("database", name+"://…", allowed)
+}
+
+// Close waits for the running transactions and closes the store.
+func (db *DB) Close() error {
+	var first error
+	db.once.Do(func() {
+		for i := len(db.closers) - 1; i >= 0; i-- {
+			if err := db.closers[i](); err != nil && first == nil {
+				first = err
+			}
+		}
+	})
+	return first
+}
+
+// Ping answers whether the store can be read now.
+func (db *DB) Ping(ctx context.Context) error {
+	var one int
+	return translate(db.readers.QueryRowContext(ctx, "SELECT 1").Scan(&one))
+}
+
+// Dialect is "sqlite" or "postgres".
+func (db *DB) Dialect() string { return db.dialect.name() }
+
+// Now is the database's clock.
+func (db *DB) Now(ctx context.Context) (time.Time, error) {
+	us, err := db.dialect.now(ctx, db)
+	return fromMicros(us), err
+}
+
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func fromMicros(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
+// clock is this process's wall clock that never goes back: after a backward
+// jump it goes on from where it was, so that leases and wake-ups are not put
+// off by the size of the jump.
+type clock struct {
+	mu     sync.Mutex
+	anchor time.Time
+	wall   func() time.Time // nil: time.Now; for tests
+}
+
+func (c *clock) now() time.Time {
+	read := time.Now
+	if c.wall != nil {
+		read = c.wall
+	}
+	now := read()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.anchor.IsZero() {
+		// Sub uses the monotonic readings: elapsed time whatever the wall says.
+		if steady := c.anchor.Round(0).Add(now.Sub(c.anchor)); steady.After(now.Round(0)) {
+			return steady.UTC()
+		}
+	}
+	c.anchor = now
+	return now.Round(0).UTC()
+}
+
+// bell wakes all who wait now, or, when nobody does, the next one.
+type bell struct {
+	mu      sync.Mutex
+	ch      chan struct{}
+	waiting int
+	rung    bool
+}
+
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.waiting == 0 {
+		b.rung = true
+		return
+	}
+	close(b.ch)
+	b.ch, b.waiting = nil, 0
+}
+
+func (b *bell) wait(ctx context.Context, max time.Duration) {
+	b.mu.Lock()
+	if b.rung {
+		b.rung = false
+		b.mu.Unlock()
+		return
+	}
+	if b.ch == nil {
+		b.ch = make(chan struct{})
+	}
+	b.waiting++
+	ch := b.ch
+	b.mu.Unlock()
+	timer := time.NewTimer(max)
+	defer timer.Stop()
+	select {
+	case <-ch:
+		return
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	b.mu.Lock()
+	if b.ch == ch { // nobody rang meanwhile
+		b.waiting--
+	}
+	b.mu.Unlock()
+}
