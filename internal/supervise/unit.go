@@ -211,9 +211,20 @@ func (u Unit) endShim(ctx context.Context, st State) error {
 	return nil
 }
 
-// Remove stops the unit and removes its directory. It holds the unit's lock
-// meanwhile, so that a shim which is late to start finds nothing to serve.
-func (u Unit) Remove(ctx context.Context) error {
+// Relaunch brings back the shim of a unit that was launched before and whose
+// shim is gone.
+func (u Unit) Relaunch(ctx context.Context, shimPath string) error {
+	spec, err := readSpec(u.Dir)
+	if err != nil {
+		return IOFault(err, "cannot read the function's specification")
+	}
+	return u.Launch(ctx, shimPath, spec)
+}
+
+// Remove stops the unit and removes its directory, the entry named last at the
+// end. It holds the unit's lock meanwhile, so that a shim which is late to start
+// finds nothing to serve.
+func (u Unit) Remove(ctx context.Context, last string) error {
 	if _, err := os.Lstat(u.Dir); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -228,9 +239,28 @@ func (u Unit) Remove(ctx context.Context) error {
 		if lock != nil {
 			defer lock.Release()
 		}
-		if err := os.RemoveAll(u.Dir); err != nil {
+		if err := u.removeDir(last); err != nil {
 			return IOFault(err, "cannot remove the function's directory")
 		}
 		return nil
 	}
 }
+
+func (u Unit) removeDir(last string) error {
+	entries, err := os.ReadDir(u.Dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == last {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(u.Dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(u.Dir)
+}
+
+// Served reports whether a shim lives for the unit.
+func (u Unit) Served() bool { return lockHeld(filepath.Join(u.Dir, lockFile)) }
