@@ -19,7 +19,7 @@ func (db *DB) Claim(ctx context.Context, owner string, schema, limit int, lease 
 	var out []operation.Operation
 	err := db.quick(ctx, func(ctx context.Context, t *Tx) error {
 		out = out[:0]
-		now, err := db.dialect.now(ctx, db)
+		now, err := db.dialect.now(ctx, t)
 		if err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ func (db *DB) Renew(ctx context.Context, owner string, ids []string, lease time.
 	}
 	err := db.quick(ctx, func(ctx context.Context, t *Tx) error {
 		out = out[:0]
-		now, err := db.dialect.now(ctx, db)
+		now, err := db.dialect.now(ctx, t)
 		if err != nil {
 			return err
 		}

@@ -10,7 +10,7 @@ import (
 type dialect interface {
 	name() string
 	// now is the database's clock in microseconds since 1970.
-	now(ctx context.Context, db *DB) (int64, error)
+	now(ctx context.Context, t *Tx) (int64, error)
 	// words replace {key}, {serial} and {blob} in migrations.
 	words() map[string]string
 	// plain is an expression equal to column that no index serves, so that the

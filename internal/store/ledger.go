@@ -210,7 +210,7 @@ func (t *Tx) PutTombstone(ctx context.Context, s operation.Tombstone) error {
 // TakeTombstones answers due ones, oldest first, and puts their NextAt to lease
 // from now.
 func (t *Tx) TakeTombstones(ctx context.Context, limit int, lease time.Duration) ([]operation.Tombstone, error) {
-	now, err := t.db.dialect.now(ctx, t.db)
+	now, err := t.db.dialect.now(ctx, t)
 	if err != nil {
 		return nil, err
 	}

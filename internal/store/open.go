@@ -120,7 +120,15 @@ func (db *DB) Dialect() string { return db.dialect.name() }
 
 // Now is the database's clock.
 func (db *DB) Now(ctx context.Context) (time.Time, error) {
-	us, err := db.dialect.now(ctx, db)
+	if db.writer != nil {
+		return db.clock.now(), nil
+	}
+	var us int64
+	err := db.view(ctx, func(ctx context.Context, t *Tx) error {
+		var err error
+		us, err = db.dialect.now(ctx, t)
+		return err
+	})
 	return fromMicros(us), err
 }
 
@@ -158,11 +166,11 @@ func (c *clock) now() time.Time {
 	if !c.anchor.IsZero() {
 		// Sub uses the monotonic readings: elapsed time whatever the wall says.
 		if steady := c.anchor.Round(0).Add(now.Sub(c.anchor)); steady.After(now.Round(0)) {
-			return steady.UTC()
+			return steady.UTC().Truncate(time.Microsecond)
 		}
 	}
 	c.anchor = now
-	return now.Round(0).UTC()
+	return now.Round(0).UTC().Truncate(time.Microsecond)
 }
 
 // bell wakes all who wait now, or, when nobody does, the next one.

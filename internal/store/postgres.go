@@ -16,10 +16,10 @@ type postgresDialect struct{}
 
 func (postgresDialect) name() string { return "postgres" }
 
-func (postgresDialect) now(ctx context.Context, db *DB) (int64, error) {
+func (postgresDialect) now(ctx context.Context, t *Tx) (int64, error) {
 	var us int64
-	err := db.readers.QueryRowContext(ctx, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").Scan(&us)
-	return us, translate(err)
+	_, err := t.row(ctx, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint", nil, &us)
+	return us, err
 }
 
 func (postgresDialect) words() map[string]string {

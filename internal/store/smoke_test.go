@@ -9,11 +9,14 @@ import (
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/operation"
 	"github.com/osmoslice/osmoslice/internal/slice"
+	"github.com/osmoslice/osmoslice/internal/store/pgtest"
 )
 
-func TestSmoke(t *testing.T) {
+func TestSmoke(t *testing.T)   { smoke(t, filepath.Join(t.TempDir(), "a.db")) }
+func TestSmokePG(t *testing.T) { smoke(t, pgtest.Start(t).DSN(t)) }
+
+func smoke(t *testing.T, path string) {
 	ctx := context.Background()
-	path := filepath.Join(t.TempDir(), "a.db")
 	start := time.Now()
 	db, err := Open(ctx, path, Options{})
 	if err != nil {

@@ -22,8 +22,8 @@ type sqliteDialect struct{}
 
 func (sqliteDialect) name() string { return "sqlite" }
 
-func (sqliteDialect) now(_ context.Context, db *DB) (int64, error) {
-	return micros(db.clock.now()), nil
+func (sqliteDialect) now(_ context.Context, t *Tx) (int64, error) {
+	return micros(t.db.clock.now()), nil
 }
 
 func (sqliteDialect) words() map[string]string {
