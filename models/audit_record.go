@@ -12,16 +12,16 @@ import (
 	"github.com/go-openapi/validate"
 )
 
-// AuditRecord Who did what, with what was before and after.
+// AuditRecord Who did what, with what was before and after. Records are only ever added.
 //
 // swagger:model AuditRecord
 type AuditRecord struct {
 
-	// action
+	// CREATE, UPDATE, DELETE, or an operation's verb.
 	Action string `json:"action,omitempty"`
 
-	// actor
-	Actor string `json:"actor,omitempty"`
+	// API key, or component of the service.
+	ActorID string `json:"actorId,omitempty"`
 
 	// after
 	After any `json:"after,omitempty"`
@@ -30,16 +30,25 @@ type AuditRecord struct {
 	Before any `json:"before,omitempty"`
 
 	// id
-	ID string `json:"id,omitempty"`
+	ID int64 `json:"id,omitempty"`
 
-	// kind
-	Kind string `json:"kind,omitempty"`
+	// lcm op occ Id
+	LcmOpOccID string `json:"lcmOpOccId,omitempty"`
 
 	// request Id
 	RequestID string `json:"requestId,omitempty"`
 
 	// resource Id
 	ResourceID string `json:"resourceId,omitempty"`
+
+	// resource kind
+	ResourceKind string `json:"resourceKind,omitempty"`
+
+	// resource name
+	ResourceName string `json:"resourceName,omitempty"`
+
+	// role
+	Role string `json:"role,omitempty"`
 
 	// tenant Id
 	TenantID string `json:"tenantId,omitempty"`

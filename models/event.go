@@ -12,31 +12,46 @@ import (
 	"github.com/go-openapi/validate"
 )
 
-// Event Something that happened, in the order of commits.
+// Event One change, as subscribers hear of it. Positions have no gaps.
 //
 // swagger:model Event
 type Event struct {
 
-	// data
-	Data any `json:"data,omitempty"`
+	// cause
+	Cause string `json:"cause,omitempty"`
 
-	// kind
-	Kind string `json:"kind,omitempty"`
+	// Attributes that changed.
+	Changes []string `json:"changes,omitempty"`
 
-	// name
-	Name string `json:"name,omitempty"`
+	// lcm operation type
+	LcmOperationType string `json:"lcmOperationType,omitempty"`
+
+	// The noun with CreationNotification, AttributeValueChangeNotification or DeletionNotification; or LcmOpOccNotification.
+	NotificationType string `json:"notificationType,omitempty"`
+
+	// operation state
+	OperationState string `json:"operationState,omitempty"`
 
 	// parent Id
 	ParentID string `json:"parentId,omitempty"`
 
-	// Grows without gaps seen by a reader; the id of the stream.
+	// Grows in the order in which changes became visible; the id of the stream's messages.
 	Position int64 `json:"position,omitempty"`
 
 	// resource Id
 	ResourceID string `json:"resourceId,omitempty"`
 
+	// resource kind
+	ResourceKind string `json:"resourceKind,omitempty"`
+
+	// resource name
+	ResourceName string `json:"resourceName,omitempty"`
+
 	// revision
 	Revision int64 `json:"revision,omitempty"`
+
+	// state
+	State string `json:"state,omitempty"`
 
 	// tenant Id
 	TenantID string `json:"tenantId,omitempty"`
@@ -44,9 +59,6 @@ type Event struct {
 	// time
 	// Format: date-time
 	Time *strfmt.DateTime `json:"time,omitempty"`
-
-	// type
-	Type string `json:"type,omitempty"`
 }
 
 // Validate validates this event

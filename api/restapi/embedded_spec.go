@@ -7813,13 +7813,15 @@ func init() {
       }
     },
     "AuditRecord": {
-      "description": "Who did what, with what was before and after.",
+      "description": "Who did what, with what was before and after. Records are only ever added.",
       "type": "object",
       "properties": {
         "action": {
+          "description": "CREATE, UPDATE, DELETE, or an operation's verb.",
           "type": "string"
         },
-        "actor": {
+        "actorId": {
+          "description": "API key, or component of the service.",
           "type": "string"
         },
         "after": {
@@ -7829,15 +7831,25 @@ func init() {
           "type": "object"
         },
         "id": {
-          "type": "string"
+          "type": "integer",
+          "format": "int64"
         },
-        "kind": {
+        "lcmOpOccId": {
           "type": "string"
         },
         "requestId": {
           "type": "string"
         },
         "resourceId": {
+          "type": "string"
+        },
+        "resourceKind": {
+          "type": "string"
+        },
+        "resourceName": {
+          "type": "string"
+        },
+        "role": {
           "type": "string"
         },
         "tenantId": {
@@ -8229,32 +8241,53 @@ func init() {
       }
     },
     "Event": {
-      "description": "Something that happened, in the order of commits.",
+      "description": "One change, as subscribers hear of it. Positions have no gaps.",
       "type": "object",
       "properties": {
-        "data": {
-          "type": "object"
-        },
-        "kind": {
+        "cause": {
           "type": "string"
         },
-        "name": {
+        "changes": {
+          "description": "Attributes that changed.",
+          "type": "array",
+          "items": {
+            "type": "string"
+          },
+          "x-omitempty": true
+        },
+        "lcmOperationType": {
+          "type": "string"
+        },
+        "notificationType": {
+          "description": "The noun with CreationNotification, AttributeValueChangeNotification or DeletionNotification; or LcmOpOccNotification.",
+          "type": "string"
+        },
+        "operationState": {
           "type": "string"
         },
         "parentId": {
           "type": "string"
         },
         "position": {
-          "description": "Grows without gaps seen by a reader; the id of the stream.",
+          "description": "Grows in the order in which changes became visible; the id of the stream's messages.",
           "type": "integer",
           "format": "int64"
         },
         "resourceId": {
           "type": "string"
         },
+        "resourceKind": {
+          "type": "string"
+        },
+        "resourceName": {
+          "type": "string"
+        },
         "revision": {
           "type": "integer",
           "format": "int64"
+        },
+        "state": {
+          "type": "string"
         },
         "tenantId": {
           "type": "string"
@@ -8263,9 +8296,6 @@ func init() {
           "type": "string",
           "format": "date-time",
           "x-nullable": true
-        },
-        "type": {
-          "type": "string"
         }
       }
     },
@@ -22470,13 +22500,15 @@ func init() {
       }
     },
     "AuditRecord": {
-      "description": "Who did what, with what was before and after.",
+      "description": "Who did what, with what was before and after. Records are only ever added.",
       "type": "object",
       "properties": {
         "action": {
+          "description": "CREATE, UPDATE, DELETE, or an operation's verb.",
           "type": "string"
         },
-        "actor": {
+        "actorId": {
+          "description": "API key, or component of the service.",
           "type": "string"
         },
         "after": {
@@ -22486,15 +22518,25 @@ func init() {
           "type": "object"
         },
         "id": {
-          "type": "string"
+          "type": "integer",
+          "format": "int64"
         },
-        "kind": {
+        "lcmOpOccId": {
           "type": "string"
         },
         "requestId": {
           "type": "string"
         },
         "resourceId": {
+          "type": "string"
+        },
+        "resourceKind": {
+          "type": "string"
+        },
+        "resourceName": {
+          "type": "string"
+        },
+        "role": {
           "type": "string"
         },
         "tenantId": {
@@ -22886,32 +22928,53 @@ func init() {
       }
     },
     "Event": {
-      "description": "Something that happened, in the order of commits.",
+      "description": "One change, as subscribers hear of it. Positions have no gaps.",
       "type": "object",
       "properties": {
-        "data": {
-          "type": "object"
-        },
-        "kind": {
+        "cause": {
           "type": "string"
         },
-        "name": {
+        "changes": {
+          "description": "Attributes that changed.",
+          "type": "array",
+          "items": {
+            "type": "string"
+          },
+          "x-omitempty": true
+        },
+        "lcmOperationType": {
+          "type": "string"
+        },
+        "notificationType": {
+          "description": "The noun with CreationNotification, AttributeValueChangeNotification or DeletionNotification; or LcmOpOccNotification.",
+          "type": "string"
+        },
+        "operationState": {
           "type": "string"
         },
         "parentId": {
           "type": "string"
         },
         "position": {
-          "description": "Grows without gaps seen by a reader; the id of the stream.",
+          "description": "Grows in the order in which changes became visible; the id of the stream's messages.",
           "type": "integer",
           "format": "int64"
         },
         "resourceId": {
           "type": "string"
         },
+        "resourceKind": {
+          "type": "string"
+        },
+        "resourceName": {
+          "type": "string"
+        },
         "revision": {
           "type": "integer",
           "format": "int64"
+        },
+        "state": {
+          "type": "string"
         },
         "tenantId": {
           "type": "string"
@@ -22920,9 +22983,6 @@ func init() {
           "type": "string",
           "format": "date-time",
           "x-nullable": true
-        },
-        "type": {
-          "type": "string"
         }
       }
     },
