@@ -94,6 +94,7 @@ type groups struct {
 	notes []string // what is enforced, and what is not
 	oom   string   // file that counts kills for want of memory
 	kills int
+	spent bool // killed as a whole: Linux lets no new process into such a group
 }
 
 // planGroups lists every directory makeGroups may make, so that it can be
@@ -131,7 +132,10 @@ func (g *groups) make(unit string, l Limits, hs []hierarchy) {
 		if !c && !m {
 			continue
 		}
-		dir := makeGroup1(h.candidates(unit))
+		dir := ""
+		if put(h.own, "tasks", strconv.Itoa(unix.Gettid())) == nil { // a thread that enters must come back
+			dir = makeGroup1(h.candidates(unit))
+		}
 		if dir == "" {
 			continue
 		}
@@ -264,11 +268,24 @@ func (g *groups) enter() (leave func()) {
 	}
 }
 
-// kill kills every member.
+// kill kills every member, now and for ever: the groups must be made anew
+// before the next run, because the kernel kills a process that is born into a
+// version 2 group which was killed since its parent looked (kill_seq).
 func (g *groups) kill() {
 	for _, dir := range g.made() {
 		killGroup(dir)
 	}
+	g.spent = true
+}
+
+// remove removes the groups and reports whether they are gone.
+func (g *groups) remove() bool {
+	gone := true
+	for _, dir := range g.made() {
+		gone = removeGroup(dir) && gone
+	}
+	*g = groups{all: g.all}
+	return gone
 }
 
 func (g *groups) made() []string {

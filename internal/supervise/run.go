@@ -28,6 +28,10 @@ type run struct {
 func (s *shim) start() {
 	s.retryAt = time.Time{}
 	s.log.begin()
+	if s.groups.spent {
+		s.groups.remove()
+		s.makeGroups(machineHierarchies())
+	}
 	r, err := s.fork()
 	now := time.Now()
 	if err != nil {
@@ -166,16 +170,18 @@ func (s *shim) endedWith(e Exit) {
 // at most five seconds: a process in an uninterruptible call may take longer,
 // then the loop comes back to it.
 func (s *shim) killAll() {
-	deadline := time.Now().Add(5 * time.Second)
-	for wait := time.Millisecond; time.Now().Before(deadline); wait = min(2*wait, 20*time.Millisecond) {
+	begin := time.Now()
+	for wait := time.Millisecond; time.Since(begin) < 5*time.Second; wait = min(2*wait, 20*time.Millisecond) {
 		left := descendants(os.Getpid())
 		if len(left) == 0 {
 			s.reapStopping()
 			return
 		}
-		s.groups.kill()
 		for _, p := range left {
 			p.signal(unix.SIGKILL)
+		}
+		if s.stopping || time.Since(begin) > 200*time.Millisecond { // they multiply: kill them at a stroke
+			s.groups.kill()
 		}
 		s.reapStopping()
 		time.Sleep(wait)

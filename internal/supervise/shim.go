@@ -48,7 +48,8 @@ func ShimMain(args []string) (handled bool) {
 // shim serves one unit. All its fields belong to the loop.
 type shim struct {
 	dir     string
-	spec    Spec
+	spec    Spec // with defaults
+	digest  string
 	life    life
 	self    Identity
 	log     *logFile
@@ -129,7 +130,7 @@ func holdUnit(dir string) (*Lock, error) {
 }
 
 func newShim(dir string, spec Spec) *shim {
-	s := &shim{dir: dir, spec: spec.filled(), life: newLife(spec, time.Now()), secrets: secretsIn(spec.Env),
+	s := &shim{dir: dir, spec: spec.filled(), digest: spec.Digest(), life: newLife(spec, time.Now()), secrets: secretsIn(spec.Env),
 		chld: make(chan os.Signal, 1), term: make(chan os.Signal, 1),
 		calls: make(chan call), probed: make(chan probeResult, 1),
 		restart: stopped(), probe: stopped(), kill: stopped()}
@@ -147,25 +148,27 @@ func stopped() *time.Timer {
 }
 
 // inherit sweeps what a killed predecessor left and takes over its count of
-// restarts.
+// restarts. A control socket is such a trace too: on a full disk the state may
+// be missing or old.
 func (s *shim) inherit() error {
 	before, err := readState(s.dir)
-	if err != nil { // none, or unreadable after a crash: the marker still finds all
-		before = State{Unit: s.spec.Unit, Cgroups: planGroups(s.spec.Unit, s.spec.Limits, machineHierarchies()).all}
-		if errors.Is(err, os.ErrNotExist) {
-			return nil
-		}
+	known := err == nil && before.Digest == s.digest
+	if known {
+		s.exit = before.Exit
+		s.life.starts = before.Restarts + 1 // the run that was lost
 	}
-	if before.Phase == Stopped {
+	_, trace := os.Lstat(filepath.Join(s.dir, socketFile))
+	if trace != nil && (errors.Is(err, os.ErrNotExist) || before.Phase == Stopped) {
 		return nil
+	}
+	if before.Unit == "" {
+		before = State{Unit: s.spec.Unit, Cgroups: planGroups(s.spec.Unit, s.spec.Limits, machineHierarchies()).all}
 	}
 	if err := sweep(before, 5*time.Second); err != nil {
 		return err
 	}
-	s.exit = before.Exit
-	s.life.starts = before.Restarts + 1 // the run that was lost
-	s.life.everReady = before.Phase == Ready || before.Phase == Degraded
-	if s.life.everReady && before.Digest == s.spec.Digest() {
+	if known && (before.Phase == Ready || before.Phase == Degraded) {
+		s.life.everReady = true
 		s.life = s.life.to(Degraded, time.Now())
 		s.life.cause = "the shim was killed or the machine restarted"
 	}
@@ -177,6 +180,10 @@ func (s *shim) prepare() {
 	hs := machineHierarchies()
 	s.groups = planGroups(s.spec.Unit, s.spec.Limits, hs)
 	s.save()
+	s.makeGroups(hs)
+}
+
+func (s *shim) makeGroups(hs []hierarchy) {
 	s.groups.make(s.spec.Unit, s.spec.Limits, hs)
 	s.groups.oomKilled() // kills of an earlier life do not count
 }
@@ -240,13 +247,9 @@ func (s *shim) stop(grace time.Duration) {
 // leave says the last word: no process is left, now no cgroup, no socket.
 func (s *shim) leave(l net.Listener) error {
 	s.reap()
-	var left bool
-	for _, dir := range s.groups.made() {
-		left = !removeGroup(dir) || left
-	}
 	last := s.state()
 	last.Phase, last.Since = Stopped, time.Now()
-	if !left {
+	if s.groups.remove() {
 		last.Cgroups = nil
 	}
 	writeJSON(filepath.Join(s.dir, stateFile), last)
@@ -260,7 +263,7 @@ func (s *shim) leave(l net.Listener) error {
 
 // state is the truth of now.
 func (s *shim) state() State {
-	st := State{Version: specVersion, Phase: s.life.phase, Digest: s.spec.Digest(), Unit: s.spec.Unit,
+	st := State{Version: specVersion, Phase: s.life.phase, Digest: s.digest, Unit: s.spec.Unit,
 		Shim: s.self, Since: s.life.since, Restarts: max(0, s.life.starts-1), Probe: s.life.probe,
 		Cause: s.life.why(), RetryAt: s.retryAt, Exit: s.exit, Dropped: s.log.lost()}
 	if s.groups != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -61,15 +62,11 @@ func (u Unit) launch(ctx context.Context, shimPath string, spec Spec) error {
 		return IOFault(err, "cannot start a shim")
 	}
 	defer r.Close()
-	cmd, err := u.command(shimPath, w)
-	if err == nil {
-		err = cmd.Start()
-	}
+	err = u.exec(shimPath, w)
 	w.Close()
 	if err != nil {
 		return IOFault(err, "cannot start a shim")
 	}
-	go cmd.Wait() // the shim outlives us, or we its zombie
 	return handshake(ctx, r)
 }
 
@@ -89,21 +86,26 @@ func (u Unit) write(spec Spec) error {
 	return WriteFile(filepath.Join(u.Dir, specFile), b, false)
 }
 
-// command is the shim in its own session, with an environment that holds
+// exec starts the shim in its own session, with an environment that holds
 // nothing of the service's: no secret, no address of its store.
-func (u Unit) command(shimPath string, hand *os.File) (*exec.Cmd, error) {
+func (u Unit) exec(shimPath string, hand *os.File) error {
 	crash, err := os.OpenFile(filepath.Join(u.Dir, crashFile), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	defer crash.Close()
 	cmd := exec.Command(shimPath)
 	cmd.Args = []string{"osmosliced", shimFlag, u.Dir}
 	cmd.Dir = "/"
-	cmd.Env = append(inherited("PATH", "TZ", "LANG", "GOCOVERDIR"), "GOMAXPROCS=2", "GOMEMLIMIT=8MiB", "GOGC=20")
+	cmd.Env = append(inherited("PATH", "TZ", "LANG", "GOCOVERDIR"), "GOMAXPROCS=2", "GOMEMLIMIT=16MiB", "GOGC=20")
 	cmd.Stdout, cmd.Stderr = crash, crash
 	cmd.ExtraFiles = []*os.File{hand}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	return cmd, nil
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go cmd.Wait() // the shim outlives us, or we collect it
+	return nil
 }
 
 func inherited(names ...string) []string {
@@ -163,44 +165,36 @@ func (u Unit) Stop(ctx context.Context) error {
 	if spec, err := readSpec(u.Dir); err == nil {
 		grace = spec.filled().Grace
 	}
-	lock := filepath.Join(u.Dir, lockFile)
-	if lockHeld(lock) {
-		ctx, cancel := context.WithTimeout(ctx, grace+6*time.Second)
-		defer cancel()
-		ask(ctx, u.Dir, request{Op: "stop", Grace: grace}) // a hung shim is killed below
-		if err := ctx.Err(); errors.Is(err, context.Canceled) {
-			return fault.Of(err)
-		}
-	}
-	st, err := readState(u.Dir)
-	if errors.Is(err, os.ErrNotExist) && !lockHeld(lock) {
-		return nil
-	}
-	if err := u.endShim(ctx, st); err != nil {
+	if err := u.endShim(ctx, grace); err != nil {
 		return err
 	}
-	if after, err := readState(u.Dir); err == nil {
-		st = after
-	}
-	if st.Phase == Stopped && len(st.Cgroups) == 0 {
-		return nil
+	st, err := readState(u.Dir)
+	_, trace := os.Lstat(filepath.Join(u.Dir, socketFile))
+	if trace != nil && (errors.Is(err, os.ErrNotExist) || st.Phase == Stopped && len(st.Cgroups) == 0) {
+		return nil // it left in order, or never came
 	}
 	if st.Unit == "" {
-		st.Unit = UnitName(u.Dir)
+		st = State{Unit: UnitName(u.Dir), Cgroups: planGroups(UnitName(u.Dir), Limits{1, 1}, machineHierarchies()).all}
 	}
 	if err := sweep(st, 5*time.Second); err != nil {
 		return IOFault(err, "cannot end every process of the function")
 	}
+	os.Remove(filepath.Join(u.Dir, socketFile))
 	return nil
 }
 
-// endShim waits until the shim let go of the unit, and kills one that does not.
-func (u Unit) endShim(ctx context.Context, st State) error {
+// endShim asks the shim to stop and waits until it let go of the unit. One that
+// does not answer, or takes far longer than it may, is killed.
+func (u Unit) endShim(ctx context.Context, grace time.Duration) error {
 	lock := filepath.Join(u.Dir, lockFile)
-	killAt := time.Now().Add(2 * time.Second)
+	patience := time.Now().Add(2 * time.Second) // to open its socket
 	for wait := time.Millisecond; lockHeld(lock); wait = min(2*wait, 20*time.Millisecond) {
-		if time.Now().After(killAt) && st.Shim.PID > 0 {
-			st.Shim.signal(unix.SIGKILL)
+		err := u.askToStop(ctx, grace)
+		if ctx.Err() != nil {
+			return fault.Of(ctx.Err())
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) || err != nil && time.Now().After(patience) {
+			killShims(u.Dir)
 		}
 		select {
 		case <-ctx.Done():
@@ -209,6 +203,32 @@ func (u Unit) endShim(ctx context.Context, st State) error {
 		}
 	}
 	return nil
+}
+
+// askToStop makes sure that the shim listens before it grants it the grace.
+func (u Unit) askToStop(ctx context.Context, grace time.Duration) error {
+	short, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if _, err := ask(short, u.Dir, request{Op: "status"}); err != nil {
+		return err
+	}
+	long, cancel := context.WithTimeout(ctx, grace+6*time.Second)
+	defer cancel()
+	_, err := ask(long, u.Dir, request{Op: "stop", Grace: grace})
+	return err
+}
+
+// killShims kills every process that was executed as shim of dir.
+func killShims(dir string) {
+	for _, p := range processes() {
+		b, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/cmdline")
+		if err != nil || p.PID == os.Getpid() {
+			continue
+		}
+		if args := strings.Split(string(b), "\x00"); len(args) >= 3 && args[1] == shimFlag && args[2] == dir {
+			p.signal(unix.SIGKILL)
+		}
+	}
 }
 
 // Relaunch brings back the shim of a unit that was launched before and whose
