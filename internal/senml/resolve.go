@@ -50,6 +50,17 @@ func (b *base) apply(r *Record) {
 // is not changed. Errors are *Error: a name outside §4.5.1, no value, two
 // versions, a version above Version, a time outside the years 1970 to 9999.
 func Resolve(p Pack, now time.Time) (Pack, error) {
+	out, err := ResolveInOrder(p, now)
+	byTime := func(a, b Record) int { return cmp.Compare(a.Time, b.Time) }
+	if err == nil && !slices.IsSortedFunc(out, byTime) {
+		slices.SortStableFunc(out, byTime)
+	}
+	return out, err
+}
+
+// ResolveInOrder is Resolve, but leaves the records in the order of p: for
+// receivers to whom the position of a record in its pack means something.
+func ResolveInOrder(p Pack, now time.Time) (Pack, error) {
 	if err := checkVersions(p); err != nil {
 		return nil, err
 	}
@@ -60,7 +71,7 @@ func Resolve(p Pack, now time.Time) (Pack, error) {
 	nowSeconds := float64(now.UnixNano()) / 1e9
 	out := make(Pack, len(p))
 	var b base
-	at, sorted := 0, true
+	at := 0
 	for i := range p {
 		b.apply(&p[i])
 		length := len(b.name) + len(p[i].Name)
@@ -74,10 +85,6 @@ func Resolve(p Pack, now time.Time) (Pack, error) {
 			return nil, err
 		}
 		out[i] = r
-		sorted = sorted && (i == 0 || out[i-1].Time <= r.Time)
-	}
-	if !sorted {
-		slices.SortStableFunc(out, func(a, b Record) int { return cmp.Compare(a.Time, b.Time) })
 	}
 	return out, nil
 }

@@ -1,0 +1,121 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/osmoslice/osmoslice/internal/fault"
+	"github.com/osmoslice/osmoslice/internal/senml"
+)
+
+// message is one accepted message: a pack, resolved but in its order, and where
+// it came from.
+type message struct {
+	channel, publisher, protocol, subtopic string
+
+	batch batch
+	pack  senml.Pack
+}
+
+// store writes one message within the group's transaction. A message that is
+// refused gets its outcome; an error ends the group.
+func (w *writer) store(ctx context.Context, m *message, outcome *error) error {
+	if !w.admit(m, outcome) {
+		return nil
+	}
+	ids, err := w.intern(ctx, m)
+	if err != nil {
+		var refused *fault.Error
+		if errors.As(err, &refused) {
+			*outcome = refused
+			return nil
+		}
+		return err
+	}
+	for i := range m.pack {
+		if ids[i] == 0 {
+			err = w.commandState(ctx, m.channel, &m.pack[i])
+		} else {
+			err = w.point(ctx, ids[i], &m.pack[i])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	w.stored += len(m.pack)
+	return w.advanceUplink(ctx, m)
+}
+
+// intern answers the series of each record, 0 for states of commands. It comes
+// before any point is written, so that a refusal leaves none.
+func (w *writer) intern(ctx context.Context, m *message) ([]int64, error) {
+	ids := w.ids[:0]
+	key := seriesKey{channel: m.channel, publisher: m.publisher, protocol: m.protocol, subtopic: m.subtopic}
+	for i := range m.pack {
+		if isCommandState(&m.pack[i]) {
+			ids = append(ids, 0)
+			continue
+		}
+		key.name, key.unit = m.pack[i].Name, m.pack[i].Unit
+		id, err := w.series.lookup(ctx, w.db.write, key, w.fresh)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	w.ids = ids
+	return ids, nil
+}
+
+// fresh is the next arrival number. Series and points draw from one counter,
+// so neither is ever given twice, whatever was deleted in between.
+func (w *writer) fresh() int64 {
+	w.arrival++
+	return w.arrival
+}
+
+func (w *writer) point(ctx context.Context, series int64, r *senml.Record) error {
+	var value, sum, update any
+	switch r.Value.Kind() {
+	case senml.Number:
+		value = r.Value.Float()
+	case senml.Text:
+		value = r.Value.Text()
+	case senml.Boolean:
+		value = int64(r.Value.Float())
+	case senml.Data:
+		value = r.Value.Bytes()
+	}
+	if r.HasSum() {
+		sum = r.Sum
+	}
+	if r.UpdateTime != 0 {
+		update = r.UpdateTime
+	}
+	_, err := w.insert.ExecContext(ctx, series, senml.Instant(r.Time).UnixMicro(), w.fresh(), value, sum, update)
+	return err
+}
+
+// storeFault classifies a failure of the database.
+func storeFault(err error) *fault.Error {
+	var known *sqlite.Error
+	if errors.As(err, &known) {
+		switch known.Code() & 0xff {
+		case sqlite3.SQLITE_FULL:
+			return fault.New(fault.NoSpace, "the disk is full").Retrying(fault.Backoff).Because(err)
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR:
+			return fault.New(fault.Unavailable, "the database does not take writes").Retrying(fault.Backoff).Because(err)
+		}
+	}
+	return fault.New(fault.Internal, "the database failed").Retrying(fault.Backoff).Because(err)
+}
+
+// isNoTransaction reports whether a ROLLBACK found that SQLite had rolled back
+// by itself.
+func isNoTransaction(err error) bool {
+	return strings.Contains(err.Error(), "no transaction is active")
+}
