@@ -11,7 +11,7 @@ type boundParts struct {
 	sure   float64 // exact cost of the units that stay in every plan of fewest moves
 	unsure float64 // least cost of units on nodes where someone must go
 	all    float64 // least cost of all units, wherever they are
-	proven float64 // an optimum proven by search; 0: none
+	proven float64 // an optimum proven by search; valid when search.closed
 	waits  int     // demands that no plan can serve beside the others, at least
 }
 
@@ -83,7 +83,7 @@ func (s *search) baseMarginal(st *nodeState, req topology.Capacity) float64 {
 // plans that serve all with the fewest moves, of those with one move more, and
 // of those in which a demand waits.
 func (s *search) bound() float64 {
-	if s.bounds.proven > 0 {
+	if s.closed {
 		return s.bounds.proven
 	}
 	b := s.bounds

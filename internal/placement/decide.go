@@ -14,7 +14,10 @@ type Strategy func(*search)
 
 // Strategies are the ways to decide, by name.
 var Strategies = map[string]Strategy{
+	"exact":    exact,
 	"firstfit": firstfit,
+	"fogbrain": fogbrain,
+	"osmotic":  osmotic,
 }
 
 // StrategyNames lists the strategies in alphabetical order.
@@ -300,4 +303,6 @@ func (c *compiled) elementIndex(id string) int32 {
 	return -1
 }
 
-var noCapacity topology.Capacity
+type capacity = topology.Capacity
+
+var noCapacity capacity

@@ -11,3 +11,6 @@ func (s *search) reportWaiting(d *Decision) {
 		}
 	}
 }
+
+// Explain answers the explanations of a decision that was made on this state.
+func Explain(st State, demands []Demand, o Options, d *Decision) []Explanation { return nil }

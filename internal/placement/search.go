@@ -37,6 +37,10 @@ type search struct {
 	choice      []int32 // units of which some, but not certainly this one, must move
 	seen        map[string]bool
 	rowsChanged []int32
+	trail       []step
+	failed      []int32
+	closed      bool // the optimum is proven
+	kinds       []int
 	todo        []int32
 	ids         []int32
 	ids2        []int32
@@ -116,7 +120,7 @@ func (s *search) reset(st State, o Options, obj *objective) {
 	s.demands, s.elems, s.flows = s.demands[:0], s.elems[:0], s.flows[:0]
 	s.touched, s.displaced, s.todo = s.touched[:0], s.displaced[:0], s.todo[:0]
 	s.steps, s.limit, s.budgetHit, s.backstop = 0, o.Budget, false, false
-	s.movesBound, s.bounds = 0, boundParts{}
+	s.movesBound, s.bounds, s.closed = 0, boundParts{}, false
 	s.broken, s.choice, s.rowsChanged = s.broken[:0], s.choice[:0], s.rowsChanged[:0]
 	if o.Backstop >= 0 {
 		s.started = time.Now()

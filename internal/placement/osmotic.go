@@ -1,0 +1,277 @@
+package placement
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/osmoslice/osmoslice/internal/topology"
+)
+
+// exactUnits is up to how many units the default strategy proves its optimum.
+const exactUnits = 20
+
+// osmotic is the default: keep the most that holds, insert the rest where the
+// tiers attract it, most constrained and largest first; where that fails,
+// displace others in chains, first those whose moving costs nothing; a small
+// problem is then closed by the exact search.
+func osmotic(s *search) {
+	heuristic(s)
+	if len(s.elems) <= exactUnits && len(s.elems) > 0 && s.gapOpen() {
+		s.prove()
+	}
+}
+
+// heuristic is osmotic without the proof.
+func heuristic(s *search) {
+	s.keepAll()
+	s.pending()
+	for i := 0; i < len(s.todo); {
+		j := i + 1
+		rank := s.rankOf(s.todo[i])
+		for j < len(s.todo) && s.rankOf(s.todo[j]) == rank {
+			j++
+		}
+		s.serve(s.todo[i:j])
+		i = j
+	}
+	s.readmit()
+	s.giveBackRoom()
+	s.polish()
+}
+
+func (s *search) rankOf(k int32) int { return s.demands[s.elems[k].dem].rank }
+
+// pending lists the units without a node in their order of insertion: by rank,
+// then those with few sites, then the largest share of what there is.
+func (s *search) pending() {
+	var total topology.Capacity
+	for k := range s.elems {
+		total = plus(total, s.elems[k].req)
+		if s.elems[k].at < 0 {
+			s.todo = append(s.todo, int32(k))
+		}
+	}
+	slices.SortFunc(s.todo, func(a, b int32) int {
+		x, y := &s.elems[a], &s.elems[b]
+		return cmp.Or(cmp.Compare(s.demands[x.dem].rank, s.demands[y.dem].rank),
+			cmp.Compare(min(x.sites.count, 4), min(y.sites.count, 4)),
+			cmp.Compare(share(y.req, total), share(x.req, total)), cmp.Compare(a, b))
+	})
+}
+
+// share is a unit's part of the total in the dimension where it is largest.
+func share(c, total topology.Capacity) float64 {
+	return max(float64(c.CPU)*inverse(total.CPU), float64(c.Memory)*inverse(total.Memory), float64(c.Storage)*inverse(total.Storage))
+}
+
+// serve inserts units of one rank; a demand that cannot be served is left out.
+func (s *search) serve(units []int32) {
+	failed := s.failed[:0]
+	for _, k := range units {
+		s.trail = s.trail[:0]
+		if s.demands[s.elems[k].dem].waiting {
+			continue
+		}
+		before := s.steps
+		ok := s.insert(k)
+		s.limit += s.steps - before // the budget is for searching, not for reading
+		if !ok && !s.eject(k, 2, false) {
+			failed = append(failed, k)
+		}
+	}
+	s.failed = failed
+	for _, k := range failed {
+		if s.elems[k].at >= 0 || s.demands[s.elems[k].dem].waiting {
+			continue
+		}
+		s.trail = s.trail[:0]
+		if !s.insert(k) && !s.eject(k, 2, false) && !s.replan(k, false) && !s.eject(k, 3, true) && !s.replan(k, true) {
+			s.giveUp(k)
+		}
+	}
+}
+
+// giveUp makes room for a unit that fits nowhere by leaving a demand out: one
+// of lower rank if that helps, else the largest of its own rank, else its own.
+func (s *search) giveUp(k int32) {
+	own := s.elems[k].dem
+	for _, dem := range s.victims(own) {
+		mark := len(s.trail)
+		for u := s.demands[dem].first; u < s.demands[dem].last; u++ {
+			if s.elems[u].at >= 0 {
+				s.lift(u)
+			}
+		}
+		s.demands[dem].waiting = true
+		if dem == own {
+			return
+		}
+		if s.insert(k) || s.eject(k, 2, false) {
+			return
+		}
+		s.demands[dem].waiting = false
+		s.rewind(mark)
+	}
+	s.leaveOut(own)
+}
+
+// victims lists the demands that may be left out for the sake of one: all of
+// lower rank, the lowest first, then of its own rank the larger ones that hold
+// more of what is scarce, then itself.
+func (s *search) victims(own int32) []int32 {
+	var out []int32
+	size := make([]float64, len(s.demands))
+	for dem := range s.demands {
+		size[dem] = s.sizeOf(int32(dem))
+	}
+	for dem := range s.demands {
+		d, rank := &s.demands[dem], s.demands[own].rank
+		if int32(dem) != own && !d.waiting && d.last > d.first && (d.rank > rank || d.rank == rank && size[dem] > size[own]) {
+			out = append(out, int32(dem))
+		}
+	}
+	slices.SortFunc(out, func(a, b int32) int {
+		return cmp.Or(cmp.Compare(s.demands[b].rank, s.demands[a].rank), cmp.Compare(size[b], size[a]), cmp.Compare(a, b))
+	})
+	if len(out) > 8 {
+		out = out[:8]
+	}
+	return append(out, own)
+}
+
+// readmit tries the demands left out once more, by rank and then the smallest
+// first, now that others have made room.
+func (s *search) readmit() {
+	var left []int32
+	for dem := range s.demands {
+		if s.demands[dem].waiting {
+			left = append(left, int32(dem))
+		}
+	}
+	slices.SortStableFunc(left, func(a, b int32) int {
+		return cmp.Or(cmp.Compare(s.demands[a].rank, s.demands[b].rank), cmp.Compare(s.sizeOf(a), s.sizeOf(b)))
+	})
+	for _, dem := range left {
+		d := &s.demands[dem]
+		d.waiting = false
+		s.trail = s.trail[:0]
+		if !s.placeDemand(dem, false) && !s.placeDemand(dem, true) {
+			d.waiting = true
+		}
+	}
+}
+
+func (s *search) sizeOf(dem int32) (sum float64) {
+	for k := s.demands[dem].first; k < s.demands[dem].last; k++ {
+		r := s.elems[k].req
+		sum += float64(r.CPU) + float64(r.Memory) + float64(r.Storage)
+	}
+	return sum
+}
+
+// placeDemand places all units of a demand that have no node, or none.
+func (s *search) placeDemand(dem int32, kept bool) bool {
+	mark := len(s.trail)
+	d := &s.demands[dem]
+	units := make([]int32, 0, d.last-d.first)
+	for k := d.first; k < d.last; k++ {
+		if s.elems[k].at < 0 {
+			units = append(units, k)
+		}
+	}
+	slices.SortFunc(units, func(a, b int32) int {
+		x, y := s.elems[a].req, s.elems[b].req
+		return cmp.Or(cmp.Compare(y.CPU, x.CPU), cmp.Compare(y.Memory, x.Memory), cmp.Compare(a, b))
+	})
+	for _, k := range units {
+		if s.elems[k].at < 0 && !s.insert(k) && !s.eject(k, 2, kept) {
+			s.rewind(mark)
+			return false
+		}
+	}
+	return true
+}
+
+// giveBackRoom brings moved units of the given demands back home where that
+// has become possible: every one saves a move.
+func (s *search) giveBackRoom() {
+	if s.obj.Move == 0 {
+		return
+	}
+	for k := range s.elems {
+		e := &s.elems[k]
+		if e.home < 0 || e.at < 0 || e.at == e.home || !s.node(e.home).up || !e.sites.has(e.home) {
+			continue
+		}
+		was := e.at
+		s.drop(int32(k))
+		if !s.try(int32(k), e.home) {
+			s.force(int32(k), was)
+		}
+	}
+}
+
+// polish re-inserts what was placed anew at its cheapest node, given all the
+// rest, while that lowers the cost; then lets elements return, if asked to.
+func (s *search) polish() {
+	for range 2 {
+		better := false
+		for _, k := range s.todo {
+			e := &s.elems[k]
+			if e.at < 0 || s.demands[e.dem].waiting || s.spent(0) {
+				continue
+			}
+			better = s.improve(k, 1e-9) || better
+		}
+		if !better {
+			break
+		}
+	}
+	returns := s.opts.Returns
+	for k := range s.elems {
+		e := &s.elems[k]
+		if returns > 0 && e.home >= 0 && e.at == e.home {
+			move := s.obj.Move
+			s.objMove(0)
+			if s.improve(int32(k), s.obj.Hysteresis) {
+				s.elems[k].returned = true
+				returns--
+			}
+			s.objMove(move)
+		}
+	}
+}
+
+// objMove sets the price of a move for this decision only.
+func (s *search) objMove(v float64) {
+	own := *s.obj
+	own.Move = v
+	s.obj = &own
+}
+
+// improve moves one unit to its cheapest node if that saves more than least.
+func (s *search) improve(k int32, least float64) bool {
+	e := &s.elems[k]
+	was := e.at
+	s.drop(k)
+	now := s.unitCost(k, was)
+	n := s.best(k)
+	if n >= 0 && n != was && s.unitCost(k, n) < now-least && s.try(k, n) {
+		return true
+	}
+	s.force(k, was)
+	return false
+}
+
+// unitCost is what a unit that has no node now would cost on n.
+func (s *search) unitCost(k, n int32) float64 {
+	e := &s.elems[k]
+	return s.static(e, n) + s.marginal(n, e) + s.moveCost(e, n)
+}
+
+// gapOpen reports whether the present state is not yet known to be optimal.
+func (s *search) gapOpen() bool {
+	t := s.terms()
+	cost := t.Total()
+	return cost-s.bound() > 1e-9*cost
+}
