@@ -164,6 +164,7 @@ func (t *Tx) save(ctx context.Context, op *operation.Operation) error {
 	if n == 0 {
 		return fault.New(fault.Conflict, "operation %s is another runner's by now (fence %d, not %d)", op.ID, fence, op.Fence)
 	}
+	t.tally.open -= 1 - openFlag(op.State)
 	if state == string(op.State) {
 		return nil
 	}

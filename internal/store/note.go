@@ -110,8 +110,8 @@ func (t *Tx) publish(ctx context.Context, events []slice.Event) error {
 		}
 		var position any
 		if t.db.dialect.sequenced() {
-			t.nextSeat++
-			position = t.nextSeat
+			t.tally.events++
+			position = t.tally.events
 		}
 		args = append(args, position, micros(t.now), e.Tenant, doc)
 	}
@@ -122,7 +122,7 @@ func (t *Tx) publish(ctx context.Context, events []slice.Event) error {
 	if !t.db.dialect.sequenced() {
 		return nil
 	}
-	_, err := t.exec(ctx, "UPDATE counters SET value = $1 WHERE name = 'events'", t.nextSeat)
+	_, err := t.exec(ctx, "UPDATE counters SET value = $1 WHERE name = 'events'", t.tally.events)
 	return err
 }
 

@@ -35,11 +35,14 @@ type Options struct {
 type DB struct {
 	dialect dialect
 	opts    Options
+	path    string // SQLite's file
 	log     *slog.Logger
 	readers *sql.DB // PostgreSQL: all connections
 	stmts   *stmtCache
 	writer  *writer // SQLite only
+	side    *sql.DB // PostgreSQL: reads outside the caller's transaction
 	clock   clock
+	open    openCount
 	work    bell // operations or signals may be there
 	news    bell // events may be there
 	closers []func() error

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
@@ -83,7 +85,9 @@ func (db *DB) openPostgres(ctx context.Context, dsn string) error {
 	pool.SetMaxIdleConns(n)
 	db.readers = pool
 	db.stmts = newStmtCache(func(ctx context.Context, text string) (*sql.Stmt, error) { return pool.PrepareContext(ctx, text) })
-	db.closers = append(db.closers, func() error { db.stmts.close(); return pool.Close() })
+	db.side = sql.OpenDB(connector)
+	db.side.SetMaxOpenConns(1)
+	db.closers = append(db.closers, db.side.Close, func() error { db.stmts.close(); return pool.Close() })
 	if err := pool.PingContext(ctx); err != nil {
 		return translate(err)
 	}
@@ -118,6 +122,34 @@ func (db *DB) listen(dsn string) error {
 	}()
 	db.closers = append(db.closers, func() error { err := l.Close(); <-over; return translate(err) })
 	return nil
+}
+
+// openAge is how old the count of open operations may be.
+const openAge = 100 * time.Millisecond
+
+// openCount is the last count of open operations.
+type openCount struct {
+	mu    sync.Mutex
+	at    time.Time
+	value atomic.Int64
+}
+
+func (db *DB) openCount(ctx context.Context) (int, error) {
+	c := &db.open
+	if !c.mu.TryLock() { // somebody counts just now
+		return int(c.value.Load()), nil
+	}
+	defer c.mu.Unlock()
+	if time.Since(c.at) < openAge {
+		return int(c.value.Load()), nil
+	}
+	var n int64
+	if err := db.side.QueryRowContext(ctx, "SELECT count(*) FROM operations WHERE open = 1").Scan(&n); err != nil {
+		return 0, translate(err)
+	}
+	c.value.Store(n)
+	c.at = time.Now()
+	return int(n), nil
 }
 
 // maxRuns bounds how often a transaction is run again after conflicts.

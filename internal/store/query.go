@@ -50,6 +50,8 @@ type listing struct {
 	terms []term
 	after string
 	limit int
+	// newest lists by seq, the newest first, in one branch.
+	newest bool
 }
 
 // compile checks a query against the whitelist of attributes.
@@ -131,7 +133,7 @@ const maxBranches = 256
 // pick answers the terms that drive: those of the first driver whose columns
 // all have a wanted-values term. A lone "id" or range never drives: order by id
 // does.
-func (d drivers) pick(terms []term) []int {
+func (d drivers) pick(terms []term, most int) []int {
 	for _, names := range d {
 		var chosen []int
 		product := 1
@@ -144,7 +146,7 @@ func (d drivers) pick(terms []term) []int {
 			product *= len(terms[i].values)
 			chosen = append(chosen, i)
 		}
-		if product > 0 && product <= maxBranches {
+		if product > 0 && product <= most {
 			return chosen
 		}
 	}
@@ -198,7 +200,11 @@ func (b *builder) term(t term, column string) {
 // bound to one value and everything else kept from the planner's choice of
 // index.
 func (l listing) branches(d dialect, head string, first []any, ds drivers) []*builder {
-	driving := ds.pick(l.terms)
+	most, order := maxBranches, "id"
+	if l.newest {
+		most, order = 1, "seq DESC"
+	}
+	driving := ds.pick(l.terms, most)
 	combos := [][]string{nil}
 	for _, i := range driving {
 		var next [][]string
@@ -212,7 +218,7 @@ func (l listing) branches(d dialect, head string, first []any, ds drivers) []*bu
 	// A listing by name has few rows: let it sort rather than walk in order.
 	id := "id"
 	if len(driving) == 1 && l.terms[driving[0]].column == "name" {
-		id = d.plain("id")
+		id, order = d.plain("id"), d.plain("id")
 	}
 	out := make([]*builder, 0, len(combos))
 	for _, combo := range combos {
@@ -228,7 +234,7 @@ func (l listing) branches(d dialect, head string, first []any, ds drivers) []*bu
 		if l.after != "" {
 			b.text.WriteString(" AND " + id + " > " + b.arg(l.after))
 		}
-		b.text.WriteString(" ORDER BY " + id + " LIMIT " + b.arg(l.limit))
+		b.text.WriteString(" ORDER BY " + order + " LIMIT " + b.arg(l.limit))
 		out = append(out, b)
 	}
 	return out

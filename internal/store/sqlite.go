@@ -81,6 +81,7 @@ func (db *DB) openSQLite(ctx context.Context, path string) error {
 	if err := db.lockFile(abs); err != nil {
 		return err
 	}
+	db.path = abs
 	common := []string{"busy_timeout(10000)", "foreign_keys(0)", "cache_size(-16000)", "temp_store(2)"}
 	wdb, err := sql.Open("sqlite", sqliteDSN(abs, append([]string{"journal_mode(WAL)", "synchronous(" + mode + ")", "wal_autocheckpoint(4000)"}, common...)...))
 	if err != nil {
@@ -140,7 +141,8 @@ func (db *DB) startWriter(ctx context.Context, wdb *sql.DB) error {
 			return translate(err)
 		}
 	}
-	err = conn.QueryRowContext(ctx, "SELECT value FROM counters WHERE name = 'events'").Scan(&w.events)
+	err = conn.QueryRowContext(ctx, "SELECT value, (SELECT count(*) FROM operations WHERE open = 1) FROM counters WHERE name = 'events'").
+		Scan(&w.tally.events, &w.tally.open)
 	if err != nil {
 		return translate(err)
 	}

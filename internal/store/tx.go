@@ -20,12 +20,12 @@ type Tx struct {
 	conn  *sql.Conn // SQLite's writer
 	write bool
 
-	now      time.Time
-	pos      int64 // of this transaction's changes, 0: not taken yet
-	undo     []func()
-	work     bool // operations or signals were written
-	news     bool // events were written
-	nextSeat int64
+	now   time.Time
+	pos   int64 // of this transaction's changes, 0: not taken yet
+	undo  []func()
+	work  bool  // operations or signals were written
+	news  bool  // events were written
+	tally tally // SQLite's writer
 }
 
 // statement readies text for running. On SQLite's writer a statement is never

@@ -27,17 +27,23 @@ type writer struct {
 	closed bool
 
 	// What follows belongs to the holder of the turn.
-	batch  *batch
+	batch *batch
+	tally tally
+}
+
+// tally is what the only writer knows without asking.
+type tally struct {
 	events int64 // last event position given out
+	open   int   // open operations
 }
 
 type turn struct{ mine chan struct{} }
 
 type batch struct {
-	size   int
-	events int64 // last event position before the batch
-	over   chan struct{}
-	err    error // set: SQLite gave the whole batch up (disk full, I/O error)
+	size  int
+	tally tally // before the batch
+	over  chan struct{}
+	err   error // set: SQLite gave the whole batch up (disk full, I/O error)
 }
 
 // take waits for the turn. A caller whose context ends while waiting leaves the
@@ -146,7 +152,7 @@ func (w *writer) run(ctx context.Context, t *Tx, fn func(ctx context.Context, t 
 	if b.err != nil {
 		return b, b.err
 	}
-	t.nextSeat = w.events
+	t.tally = w.tally
 	finished := false
 	defer func() {
 		if finished {
@@ -166,7 +172,7 @@ func (w *writer) run(ctx context.Context, t *Tx, fn func(ctx context.Context, t 
 		return b, err
 	}
 	if b.err = w.raw("RELEASE one"); b.err == nil {
-		w.events = t.nextSeat
+		w.tally = t.tally
 	}
 	return b, b.err
 }
@@ -186,7 +192,7 @@ func (w *writer) begin() (*batch, error) {
 	if err := w.raw("BEGIN IMMEDIATE"); err != nil {
 		return nil, err
 	}
-	w.batch = &batch{over: make(chan struct{}), events: w.events}
+	w.batch = &batch{over: make(chan struct{}), tally: w.tally}
 	return w.batch, nil
 }
 
@@ -196,7 +202,7 @@ func (w *writer) commit(b *batch) {
 		b.err = w.raw("COMMIT")
 	}
 	if b.err != nil {
-		w.events = b.events
+		w.tally = b.tally
 		_ = w.raw("ROLLBACK") // fails when SQLite has rolled back already
 	}
 	w.batch = nil
