@@ -21,7 +21,7 @@
 //
 // Time passes by asking: a deployment stores when it will be ready (or gone),
 // and Observe compares that with the clock. Nothing runs while nobody asks: a
-// site costs a few hundred bytes and no goroutine. A site is partitioned (it
+// site costs about two kilobytes and no goroutine. A site is partitioned (it
 // cannot be asked, functions run on) or dead (they stop, and restart when it
 // comes back). A function on a lost node is Degraded until the node is back or
 // it is applied elsewhere. A function that no node has room for is Pending.

@@ -135,7 +135,7 @@ func ParseScript(raw json.RawMessage) (*Script, error) {
 
 // wrongJSON names the field that encoding/json stumbled on.
 func wrongJSON(err error) error {
-	if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+	if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && t.Field != "" {
 		return fault.Field("connection/"+strings.ReplaceAll(t.Field, ".", "/"), t.Value, "a value of type "+t.Type.String())
 	}
 	if _, name, ok := strings.Cut(err.Error(), "unknown field "); ok {
