@@ -82,7 +82,7 @@ func (d *Driver) keep(ctx context.Context, u supervise.Unit, r *record, generati
 // replace brings in a wish that is not in force. What can be refused is refused
 // before anything changes, but the fence rises even then.
 func (d *Driver) replace(ctx context.Context, p place, u supervise.Unit, r *record, dep domain.Deployment) error {
-	sum, err := d.refusal(p, dep)
+	sum, err := d.refusal(ctx, p, dep)
 	if err == nil {
 		err = d.bring(ctx, p, u, r, dep, sum)
 	}
@@ -99,7 +99,7 @@ func (d *Driver) replace(ctx context.Context, p place, u supervise.Unit, r *reco
 
 // refusal checks all that can be known to be wrong beforehand, and stores the
 // executable.
-func (d *Driver) refusal(p place, dep domain.Deployment) (sum string, err error) {
+func (d *Driver) refusal(ctx context.Context, p place, dep domain.Deployment) (sum string, err error) {
 	if err := check(dep); err != nil {
 		return "", err
 	}
@@ -110,7 +110,7 @@ func (d *Driver) refusal(p place, dep domain.Deployment) (sum string, err error)
 	if _, err := rendered(p, "/", "/tmp", dep, numbers); err != nil {
 		return "", err
 	}
-	return d.artefact(p.connection, *dep.Packaging.Process)
+	return d.artefact(ctx, p.connection, *dep.Packaging.Process)
 }
 
 // bring does the work. Every step can be repeated; the record says when it was
@@ -136,7 +136,7 @@ func (d *Driver) bring(ctx context.Context, p place, u supervise.Unit, before *r
 	}
 	numbers, err := d.reserve(p, dep.Release, dep.Ports, had)
 	if err != nil {
-		d.forget(p, u, before, dep.Release, sum)
+		d.forget(ctx, p, u, before, dep.Release)
 		return err
 	}
 	d.o.failpoint("apply:ports")
@@ -149,7 +149,7 @@ func (d *Driver) bring(ctx context.Context, p place, u supervise.Unit, before *r
 }
 
 // forget undoes what an Apply that cannot get its ports has begun.
-func (d *Driver) forget(p place, u supervise.Unit, before *record, release, sum string) {
+func (d *Driver) forget(ctx context.Context, p place, u supervise.Unit, before *record, release string) {
 	if before != nil {
 		d.releasePorts(p.owner(release), before.Ports)
 		return
@@ -157,7 +157,7 @@ func (d *Driver) forget(p place, u supervise.Unit, before *record, release, sum 
 	if d.releasePorts(p.owner(release), nil) == nil {
 		os.RemoveAll(u.Dir) // what cannot be removed is listed, and removed by Delete
 	}
-	d.prune(sum)
+	d.prune(ctx) // or the next Delete does
 }
 
 // switchTo ends the old function, puts the new one's files in place and starts
@@ -179,12 +179,8 @@ func (d *Driver) switchTo(ctx context.Context, p place, u supervise.Unit, r, bef
 		if err := writeFiles(u.Dir, w.files, oldFiles); err != nil {
 			return err
 		}
-		was := d.linked(u.Dir)
-		if err := d.linkStored(p, u.Dir, *dep.Packaging.Process, sum); err != nil {
+		if err := d.linkStored(ctx, p, u.Dir, *dep.Packaging.Process, sum); err != nil {
 			return err
-		}
-		if was != sum {
-			d.prune(was)
 		}
 		d.o.failpoint("apply:files")
 		if err := u.Launch(ctx, d.o.ShimPath, w.spec); err != nil {
@@ -194,6 +190,11 @@ func (d *Driver) switchTo(ctx context.Context, p place, u supervise.Unit, r, bef
 	}
 	if err := d.releasePorts(p.owner(dep.Release), numbers); err != nil {
 		return err
+	}
+	if before != nil {
+		if err := d.prune(ctx); err != nil {
+			return err
+		}
 	}
 	r.Progress = applied
 	err := writeRecord(u.Dir, r, true)

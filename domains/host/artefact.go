@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -58,7 +59,7 @@ func expected(pr slice.Process) (string, error) {
 // artefact makes sure that the executable is in the content-addressed store and
 // answers its digest: what is stored is a copy, so that replacing or editing the
 // original harms no running function.
-func (d *Driver) artefact(c connection, pr slice.Process) (sum string, err error) {
+func (d *Driver) artefact(ctx context.Context, c connection, pr slice.Process) (sum string, err error) {
 	if pr.Artefact == "" || filepath.Base(pr.Artefact) != pr.Artefact || strings.HasPrefix(pr.Artefact, ".") {
 		return "", fault.Field("packaging/process/artefact", pr.Artefact, "the base name of a file")
 	}
@@ -85,10 +86,7 @@ func (d *Driver) artefact(c connection, pr slice.Process) (sum string, err error
 		return "", fault.New(fault.Invalid, "artefact %s has the wrong digest", pr.Artefact).
 			With("packaging/process/sha256/"+runtime.GOARCH, sum, want)
 	}
-	if d.stored(sum) {
-		return sum, nil
-	}
-	return sum, d.store(src, sum, pr.Artefact)
+	return sum, d.store(ctx, src, sum, pr.Artefact)
 }
 
 func (g *digests) of(f *os.File, st os.FileInfo) (string, error) {
@@ -114,8 +112,22 @@ func (d *Driver) stored(sum string) bool {
 	return err == nil && st.Mode().IsRegular()
 }
 
+// storeLock names the lock of who adds to the store or removes from it.
+const storeLock = "artefacts"
+
 // store copies src under its digest, which is checked again while copying.
-func (d *Driver) store(src *os.File, sum, name string) error {
+func (d *Driver) store(ctx context.Context, src *os.File, sum, name string) error {
+	if d.stored(sum) {
+		return nil
+	}
+	lock, err := d.lock(ctx, storeLock)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	if d.stored(sum) { // by another meanwhile
+		return nil
+	}
 	dir := filepath.Dir(d.storePath(sum))
 	if err := d.prepare(dir); err != nil {
 		return err
@@ -145,13 +157,13 @@ func (d *Driver) store(src *os.File, sum, name string) error {
 
 // linkStored links the executable into a unit's directory, and stores it anew
 // when its last other user just went away with it.
-func (d *Driver) linkStored(p place, dir string, pr slice.Process, sum string) error {
+func (d *Driver) linkStored(ctx context.Context, p place, dir string, pr slice.Process, sum string) error {
 	err := d.link(dir, sum)
 	for range 3 {
 		if err == nil || fault.Of(err).Retry != fault.Now {
 			break
 		}
-		if _, err = d.artefact(p.connection, pr); err == nil {
+		if _, err = d.artefact(ctx, p.connection, pr); err == nil {
 			err = d.link(dir, sum)
 		}
 	}
@@ -177,37 +189,33 @@ func (d *Driver) link(dir, sum string) error {
 	return nil
 }
 
-// prune removes a stored executable that no unit links to any more.
-func (d *Driver) prune(sum string) {
-	if sum == "" {
-		return
-	}
-	st, err := os.Stat(d.storePath(sum))
+// prune removes every stored executable that no unit links to, and what a
+// killed service left half copied. An Apply between storing and linking stores
+// again.
+func (d *Driver) prune(ctx context.Context) error {
+	dir := filepath.Join(d.o.Dir, "artefacts")
+	lock, err := d.lock(ctx, storeLock)
 	if err != nil {
-		return
+		return err
 	}
-	if s, ok := st.Sys().(*syscall.Stat_t); ok && s.Nlink == 1 {
-		os.Remove(d.storePath(sum))
-	}
-}
-
-// linked is the digest of the executable a unit links to, empty when none: it
-// is found by inode, as the store is small.
-func (d *Driver) linked(dir string) string {
-	exe, err := os.Stat(filepath.Join(dir, "exe"))
-	if err != nil {
-		return ""
-	}
-	entries, err := os.ReadDir(filepath.Join(d.o.Dir, "artefacts"))
-	if err != nil {
-		return ""
+	defer lock.Release()
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
 	}
 	for _, e := range entries {
-		if st, err := e.Info(); err == nil && os.SameFile(st, exe) {
-			return e.Name()
+		st, serr := e.Info()
+		if serr != nil {
+			continue
+		}
+		if s, ok := st.Sys().(*syscall.Stat_t); ok && s.Nlink == 1 {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
 		}
 	}
-	return ""
+	if err != nil {
+		return supervise.IOFault(err, "cannot remove executables no longer used")
+	}
+	return nil
 }
 
 func describe(pr slice.Process, sum string) string {

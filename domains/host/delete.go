@@ -7,7 +7,6 @@ import (
 
 	"github.com/osmoslice/osmoslice/internal/domain"
 	"github.com/osmoslice/osmoslice/internal/fault"
-	"github.com/osmoslice/osmoslice/internal/supervise"
 )
 
 // Delete ends the function and removes everything of it but the tombstone.
@@ -51,7 +50,7 @@ func (d *Driver) Delete(ctx context.Context, ref domain.Ref) error {
 func (d *Driver) remove(ctx context.Context, p place, release string) error {
 	u := p.unit(release)
 	if _, err := os.Lstat(u.Dir); errors.Is(err, os.ErrNotExist) {
-		return d.releasePorts(p.owner(release), nil)
+		return errors.Join(d.releasePorts(p.owner(release), nil), d.prune(ctx))
 	}
 	if r, err := readRecord(u.Dir); err == nil && r != nil && r.Progress != deleting {
 		r.Progress = deleting
@@ -68,17 +67,9 @@ func (d *Driver) remove(ctx context.Context, p place, release string) error {
 		return err
 	}
 	d.o.failpoint("delete:ports")
-	sum := d.linked(u.Dir)
-	if sum != "" {
-		if err := os.Remove(u.Dir + "/exe"); err != nil {
-			return supervise.IOFault(err, "cannot remove the executable")
-		}
-		d.prune(sum)
-	}
-	d.o.failpoint("delete:executable")
 	if err := u.Remove(ctx, recordFile); err != nil {
 		return err
 	}
 	d.o.failpoint("delete:removed")
-	return nil
+	return d.prune(ctx)
 }

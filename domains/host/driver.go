@@ -39,7 +39,7 @@ type Options struct {
 	HostID string
 	// Restart, when not zero, replaces the supervisor's default restart times.
 	Restart Restart
-	Logger  *slog.Logger // nil: none
+	Logger  *slog.Logger `json:"-"` // nil: none
 
 	failpoint func(string) // of tests: called between the steps of Apply and Delete
 }
