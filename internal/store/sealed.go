@@ -61,3 +61,10 @@ func (t *Tx) sealed(ctx context.Context, text string, args ...any) ([]slice.Seal
 	})
 	return out, err
 }
+
+// SealKeys answers the ids of the key-encryption keys in use.
+func (t *Tx) SealKeys(ctx context.Context) ([]string, error) {
+	var out []string
+	err := t.each(ctx, "SELECT DISTINCT key_id FROM secret_values", nil, strings1(&out))
+	return out, err
+}
