@@ -184,7 +184,8 @@ func (s *Server) messages(ctx context.Context, q query) (*messagesPage, error) {
 
 // idList is series ids as a JSON array, for json_each.
 func idList(series map[int64]seriesKey) string {
-	text, _ := json.Marshal(slices.Sorted(maps.Keys(series)))
+	ids := slices.AppendSeq(make([]int64, 0, len(series)), maps.Keys(series))
+	text, _ := json.Marshal(ids)
 	return string(text)
 }
 
