@@ -21,7 +21,7 @@ func (k *APIKey) Validate() error {
 	k.check(c, KindAPIKey)
 	c.oneOf("role", string(k.Role), false, string(SystemAdmin), string(OSS),
 		string(TenantAdmin), string(TenantOperator), string(TenantViewer))
-	c.refs("tenantIds", k.Tenants)
+	c.set("tenantIds", k.Tenants, 10_000, func(at, v string) { c.ref(at, v, false) })
 	switch k.Role {
 	case SystemAdmin:
 		c.must(len(k.Tenants) == 0, "tenantIds", k.Tenants, "none: a system-admin key acts for all tenants")

@@ -46,7 +46,7 @@ func (i *Infrastructure) Validate() error {
 	c.number("accessLatencyMs", i.AccessLatencyMS, 0, maxLatencyMS, "ms")
 	c.number("intraLatencyMs", i.IntraLatencyMS, 0, maxLatencyMS, "ms")
 	c.whole("intraBandwidthKbit", i.IntraBandwidthKbit, 0, maxQuantity)
-	c.whole("concurrency", int64(i.Concurrency), 0, 1000)
+	c.whole("concurrency", int64(i.Concurrency), 0, 10_000)
 	c.state(i.State)
 	return c.err()
 }
