@@ -79,49 +79,52 @@ func sealer(tx operation.Tx) (Sealer, error) {
 	return s, nil
 }
 
-// Put stores a secret with its value in the caller's transaction: a new one
-// (Revision 0), or the next version of one that was read. Older versions are
-// removed.
-func (v *Vault) Put(ctx context.Context, tx operation.Tx, s *slice.Secret, value []byte) error {
+// Put stores a value under s (Name, Tenant, Owner, Description and Labels are
+// read) in the caller's transaction: a new secret, or the next version when the
+// tenant has one of that name. Older versions are removed.
+func (v *Vault) Put(ctx context.Context, tx operation.Tx, s slice.Secret, value []byte) (*slice.Secret, error) {
+	s.Generated = false
+	return v.put(ctx, tx, s, value)
+}
+
+// Generate stores a random value of 256 bits (43 characters of the URL-safe
+// alphabet) and answers it, for those who must be told once.
+func (v *Vault) Generate(ctx context.Context, tx operation.Tx, s slice.Secret) (*slice.Secret, []byte, error) {
+	s.Generated = true
+	value := Random()
+	out, err := v.put(ctx, tx, s, value)
+	return out, value, err
+}
+
+func (v *Vault) put(ctx context.Context, tx operation.Tx, s slice.Secret, value []byte) (*slice.Secret, error) {
 	rows, err := sealer(tx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(value) == 0 || len(value) > MaxValue {
-		return fault.Field("value", strconv.Itoa(len(value))+" bytes", "1 to "+strconv.Itoa(MaxValue)+" bytes")
+		return nil, fault.Field("value", strconv.Itoa(len(value))+" bytes", "1 to "+strconv.Itoa(MaxValue)+" bytes")
 	}
-	was := *s
-	if s.Revision == 0 {
-		s.Version, s.Size = 1, len(value)
-		err = tx.Insert(ctx, s)
-	} else {
-		var old slice.Sealed
-		if old, _, err = rows.Sealed(ctx, s.ID); err != nil {
-			return err
-		}
-		s.Version, s.Size = max(old.Version, s.Version)+1, len(value)
-		err = tx.Update(ctx, s)
+	s.ID, s.Revision, s.Version, s.Size = "", 0, 1, len(value)
+	old, err := tx.ByName(ctx, slice.KindSecret, s.Tenant, "", s.Name)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		err = tx.Insert(ctx, &s)
+	case err == nil:
+		was := old.(*slice.Secret)
+		s.Meta, s.Version = was.Meta, was.Version+1
+		err = tx.Update(ctx, &s)
 	}
 	if err != nil {
-		s.Version, s.Size = was.Version, was.Size
-		return err
+		return nil, err
 	}
 	sealed, err := seal(slice.Sealed{Secret: s.ID, Version: s.Version, Tenant: s.Tenant}, value, v.keys.newest())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := rows.PutSealed(ctx, sealed); err != nil {
-		return err
+		return nil, err
 	}
-	return rows.DeleteSealed(ctx, s.ID, s.Version)
-}
-
-// Generate stores a secret with a random value of 256 bits (43 characters of
-// the URL-safe alphabet) and answers it, for those who must be told once.
-func (v *Vault) Generate(ctx context.Context, tx operation.Tx, s *slice.Secret) ([]byte, error) {
-	s.Generated = true
-	value := Random()
-	return value, v.Put(ctx, tx, s, value)
+	return &s, rows.DeleteSealed(ctx, s.ID, s.Version)
 }
 
 // Random is a random printable value of 256 bits.
@@ -135,7 +138,7 @@ func Random() []byte {
 
 // Find answers the secret that a reference (id or name) means for a tenant, or
 // fault.NotFound.
-func (v *Vault) Find(ctx context.Context, tx operation.Tx, ref, tenant string) (*slice.Secret, error) {
+func (v *Vault) Find(ctx context.Context, tx operation.Tx, tenant, ref string) (*slice.Secret, error) {
 	r, err := tx.Get(ctx, slice.KindSecret, ref)
 	if fault.Is(err, fault.NotFound) || err == nil && r.Head().Tenant != tenant {
 		r, err = tx.ByName(ctx, slice.KindSecret, tenant, "", ref)
@@ -149,23 +152,23 @@ func (v *Vault) Find(ctx context.Context, tx operation.Tx, ref, tenant string) (
 	return r.(*slice.Secret), nil
 }
 
-// Resolve answers the newest value of the secret that ref (id or name) means
-// for a tenant. The caller clears it when it is done with it.
-func (v *Vault) Resolve(ctx context.Context, ref, tenant string) (value []byte, err error) {
+// Value is Resolve in a transaction of its own.
+func (v *Vault) Value(ctx context.Context, tenant, ref string) (value []byte, err error) {
 	err = v.db.Read(ctx, func(ctx context.Context, tx operation.Tx) error {
-		value, err = v.ResolveIn(ctx, tx, ref, tenant)
+		value, err = v.Resolve(ctx, tx, tenant, ref)
 		return err
 	})
 	return value, err
 }
 
-// ResolveIn is Resolve inside the caller's transaction.
-func (v *Vault) ResolveIn(ctx context.Context, tx operation.Tx, ref, tenant string) ([]byte, error) {
+// Resolve answers the newest value of the secret that ref (id or name) means
+// for a tenant. The caller clears it when it is done with it.
+func (v *Vault) Resolve(ctx context.Context, tx operation.Tx, tenant, ref string) ([]byte, error) {
 	rows, err := sealer(tx)
 	if err != nil {
 		return nil, err
 	}
-	s, err := v.Find(ctx, tx, ref, tenant)
+	s, err := v.Find(ctx, tx, tenant, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -185,13 +188,21 @@ func (v *Vault) ResolveIn(ctx context.Context, tx operation.Tx, ref, tenant stri
 	return open(sealed, kek)
 }
 
-// Delete removes a secret with all its values in the caller's transaction.
-func (v *Vault) Delete(ctx context.Context, tx operation.Tx, s *slice.Secret) error {
+// Delete removes a secret with all its values in the caller's transaction;
+// absent is not an error.
+func (v *Vault) Delete(ctx context.Context, tx operation.Tx, tenant, ref string) error {
 	rows, err := sealer(tx)
 	if err != nil {
 		return err
 	}
-	if err := tx.Delete(ctx, s); err != nil {
+	s, err := v.Find(ctx, tx, tenant, ref)
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err == nil {
+		err = tx.Delete(ctx, s)
+	}
+	if err != nil {
 		return err
 	}
 	return rows.DeleteSealed(ctx, s.ID, 0)

@@ -36,7 +36,13 @@ func vault(t *testing.T) (*secret.Vault, *memory, string) {
 
 func put(t *testing.T, v *secret.Vault, db *memory, s *slice.Secret, value string) {
 	t.Helper()
-	write(t, db, func(ctx context.Context, tx operation.Tx) error { return v.Put(ctx, tx, s, []byte(value)) })
+	write(t, db, func(ctx context.Context, tx operation.Tx) error {
+		out, err := v.Put(ctx, tx, *s, []byte(value))
+		if err == nil {
+			*s = *out
+		}
+		return err
+	})
 }
 
 func TestPutResolveDelete(t *testing.T) {
@@ -51,11 +57,11 @@ func TestPutResolveDelete(t *testing.T) {
 		t.Fatalf("%d versions are kept, want the newest only", len(db.sealed))
 	}
 	for _, ref := range []string{s.ID, "pw"} {
-		got, err := v.Resolve(t.Context(), ref, "t1")
+		got, err := v.Value(t.Context(), "t1", ref)
 		if err != nil || string(got) != "second value" {
 			t.Fatalf("resolve %s: %q, %v", ref, got, err)
 		}
-		if _, err := v.Resolve(t.Context(), ref, "t2"); !fault.Is(err, fault.NotFound) {
+		if _, err := v.Value(t.Context(), "t2", ref); !fault.Is(err, fault.NotFound) {
 			t.Fatalf("another tenant resolves %s: %v", ref, err)
 		}
 	}
@@ -64,8 +70,8 @@ func TestPutResolveDelete(t *testing.T) {
 			t.Fatal("the stored row holds the value in clear")
 		}
 	}
-	write(t, db, func(ctx context.Context, tx operation.Tx) error { return v.Delete(ctx, tx, s) })
-	if _, err := v.Resolve(t.Context(), s.ID, "t1"); !fault.Is(err, fault.NotFound) || len(db.sealed) != 0 {
+	write(t, db, func(ctx context.Context, tx operation.Tx) error { return v.Delete(ctx, tx, "t1", s.ID) })
+	if _, err := v.Value(t.Context(), "t1", s.ID); !fault.Is(err, fault.NotFound) || len(db.sealed) != 0 {
 		t.Fatalf("after delete: %v, %d rows", err, len(db.sealed))
 	}
 }
@@ -74,7 +80,8 @@ func TestBounds(t *testing.T) {
 	v, db, _ := vault(t)
 	for _, n := range []int{0, secret.MaxValue + 1} {
 		err := db.Write(t.Context(), func(ctx context.Context, tx operation.Tx) error {
-			return v.Put(ctx, tx, &slice.Secret{Meta: slice.Meta{Tenant: "t", Name: "n"}}, make([]byte, n))
+			_, err := v.Put(ctx, tx, slice.Secret{Meta: slice.Meta{Tenant: "t", Name: "n"}}, make([]byte, n))
+			return err
 		})
 		if !fault.Is(err, fault.Invalid) {
 			t.Fatalf("%d bytes: %v", n, err)
@@ -102,7 +109,7 @@ func TestRowsAreBound(t *testing.T) {
 		bad := good
 		change(&bad)
 		db.replace(a.ID, bad)
-		got, err := v.Resolve(t.Context(), a.ID, "t1")
+		got, err := v.Value(t.Context(), "t1", a.ID)
 		if !fault.Is(err, fault.Internal) || got != nil {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
@@ -111,7 +118,7 @@ func TestRowsAreBound(t *testing.T) {
 		}
 	}
 	db.replace(a.ID, good)
-	if got, err := v.Resolve(t.Context(), a.ID, "t1"); err != nil || string(got) != "value of a" {
+	if got, err := v.Value(t.Context(), "t1", a.ID); err != nil || string(got) != "value of a" {
 		t.Fatalf("%q, %v", got, err)
 	}
 }
@@ -143,7 +150,7 @@ func TestRotateIsResumable(t *testing.T) {
 	check := func() {
 		t.Helper()
 		for _, s := range all {
-			if got, err := v2.Resolve(t.Context(), s.ID, "t"); err != nil || string(got) != "value "+s.Name {
+			if got, err := v2.Value(t.Context(), "t", s.ID); err != nil || string(got) != "value "+s.Name {
 				t.Fatalf("%s: %q, %v", s.Name, got, err)
 			}
 		}
@@ -161,7 +168,7 @@ func TestRotateIsResumable(t *testing.T) {
 		}
 	}
 	// A vault that loaded the file before the rotation finds the new key.
-	if got, err := v.Resolve(t.Context(), all[0].ID, "t"); err != nil || string(got) != "value "+all[0].Name {
+	if got, err := v.Value(t.Context(), "t", all[0].ID); err != nil || string(got) != "value "+all[0].Name {
 		t.Fatalf("%q, %v", got, err)
 	}
 }
@@ -258,17 +265,17 @@ func TestGenerate(t *testing.T) {
 	v, db, _ := vault(t)
 	seen := map[string]bool{}
 	for i := range 20 {
-		s := &slice.Secret{Meta: slice.Meta{Tenant: "t", Name: "g" + strings.Repeat("x", i)}}
+		var s *slice.Secret
 		var value []byte
 		write(t, db, func(ctx context.Context, tx operation.Tx) (err error) {
-			value, err = v.Generate(ctx, tx, s)
+			s, value, err = v.Generate(ctx, tx, slice.Secret{Meta: slice.Meta{Tenant: "t", Name: "g" + strings.Repeat("x", i)}})
 			return err
 		})
 		if len(value) != 43 || seen[string(value)] || !s.Generated {
 			t.Fatalf("generated %q", value)
 		}
 		seen[string(value)] = true
-		if got, err := v.Resolve(t.Context(), s.Name, "t"); err != nil || !bytes.Equal(got, value) {
+		if got, err := v.Value(t.Context(), "t", s.Name); err != nil || !bytes.Equal(got, value) {
 			t.Fatalf("%q, %v", got, err)
 		}
 	}
