@@ -12,7 +12,8 @@
 // remembers the highest it has seen for a release, past Delete as well for at
 // least an hour, and refuses an older one with fault.Conflict, so that a paused
 // replica cannot bring back what its successor deleted. Applying the same
-// Deployment with a newer Generation changes nothing but the generation.
+// Deployment with a newer Generation changes nothing but the generation; only
+// what has Failed is started afresh.
 //
 // Status.Phase moves Absent → Pending → Starting → Ready; Ready → Degraded and
 // back; any → Failed when only a new Apply can help. A site that cannot be asked
