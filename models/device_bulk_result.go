@@ -18,6 +18,9 @@ import (
 // swagger:model DeviceBulkResult
 type DeviceBulkResult struct {
 
+	// Made by the service, told this once.
+	Credentials []*Credential `json:"credentials,omitempty"`
+
 	// dry run plan
 	DryRunPlan *Plan `json:"dryRunPlan,omitempty"`
 
@@ -32,6 +35,10 @@ type DeviceBulkResult struct {
 func (m *DeviceBulkResult) Validate(formats strfmt.Registry) error {
 	var res []error
 
+	if err := m.validateCredentials(formats); err != nil {
+		res = append(res, err)
+	}
+
 	if err := m.validateDryRunPlan(formats); err != nil {
 		res = append(res, err)
 	}
@@ -43,6 +50,36 @@ func (m *DeviceBulkResult) Validate(formats strfmt.Registry) error {
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
+	return nil
+}
+
+func (m *DeviceBulkResult) validateCredentials(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.Credentials) { // not required
+		return nil
+	}
+
+	for i := 0; i < len(m.Credentials); i++ {
+		if typeutils.IsZero(m.Credentials[i]) { // not required
+			continue
+		}
+
+		if m.Credentials[i] != nil {
+			if err := m.Credentials[i].Validate(formats); err != nil {
+				ve := new(errors.Validation)
+				if stderrors.As(err, &ve) {
+					return ve.ValidateName("credentials" + "." + strconv.Itoa(i))
+				}
+				ce := new(errors.CompositeError)
+				if stderrors.As(err, &ce) {
+					return ce.ValidateName("credentials" + "." + strconv.Itoa(i))
+				}
+
+				return err
+			}
+		}
+
+	}
+
 	return nil
 }
 
@@ -103,6 +140,10 @@ func (m *DeviceBulkResult) validateIotDevices(formats strfmt.Registry) error {
 func (m *DeviceBulkResult) ContextValidate(ctx context.Context, formats strfmt.Registry) error {
 	var res []error
 
+	if err := m.contextValidateCredentials(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
 	if err := m.contextValidateDryRunPlan(ctx, formats); err != nil {
 		res = append(res, err)
 	}
@@ -114,6 +155,35 @@ func (m *DeviceBulkResult) ContextValidate(ctx context.Context, formats strfmt.R
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
+	return nil
+}
+
+func (m *DeviceBulkResult) contextValidateCredentials(ctx context.Context, formats strfmt.Registry) error {
+
+	for i := 0; i < len(m.Credentials); i++ {
+
+		if m.Credentials[i] != nil {
+
+			if typeutils.IsZero(m.Credentials[i]) { // not required
+				continue
+			}
+
+			if err := m.Credentials[i].ContextValidate(ctx, formats); err != nil {
+				ve := new(errors.Validation)
+				if stderrors.As(err, &ve) {
+					return ve.ValidateName("credentials" + "." + strconv.Itoa(i))
+				}
+				ce := new(errors.CompositeError)
+				if stderrors.As(err, &ce) {
+					return ce.ValidateName("credentials" + "." + strconv.Itoa(i))
+				}
+
+				return err
+			}
+		}
+
+	}
+
 	return nil
 }
 

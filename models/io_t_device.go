@@ -37,6 +37,10 @@ type IoTDevice struct {
 	// Format: date-time
 	CreatedAt *strfmt.DateTime `json:"createdAt,omitempty"`
 
+	// Made by the service, told this once.
+	// Read Only: true
+	Credentials []*Credential `json:"credentials,omitempty"`
+
 	// Secret it authenticates with; made by the service when absent.
 	// Max Length: 256
 	CredentialsRef string `json:"credentialsRef,omitempty"`
@@ -97,10 +101,6 @@ type IoTDevice struct {
 	// Read Only: true
 	Revision int64 `json:"revision,omitempty"`
 
-	// The device's own credential, told once: in the answer to the creating POST, when the service made it.
-	// Read Only: true
-	Secret string `json:"secret,omitempty"`
-
 	// state
 	// Read Only: true
 	State string `json:"state,omitempty"`
@@ -131,6 +131,10 @@ func (m *IoTDevice) Validate(formats strfmt.Registry) error {
 	}
 
 	if err := m.validateCreatedAt(formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.validateCredentials(formats); err != nil {
 		res = append(res, err)
 	}
 
@@ -243,6 +247,36 @@ func (m *IoTDevice) validateCreatedAt(formats strfmt.Registry) error {
 
 	if err := validate.FormatOf("createdAt", "body", "date-time", m.CreatedAt.String(), formats); err != nil {
 		return err
+	}
+
+	return nil
+}
+
+func (m *IoTDevice) validateCredentials(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.Credentials) { // not required
+		return nil
+	}
+
+	for i := 0; i < len(m.Credentials); i++ {
+		if typeutils.IsZero(m.Credentials[i]) { // not required
+			continue
+		}
+
+		if m.Credentials[i] != nil {
+			if err := m.Credentials[i].Validate(formats); err != nil {
+				ve := new(errors.Validation)
+				if stderrors.As(err, &ve) {
+					return ve.ValidateName("credentials" + "." + strconv.Itoa(i))
+				}
+				ce := new(errors.CompositeError)
+				if stderrors.As(err, &ce) {
+					return ce.ValidateName("credentials" + "." + strconv.Itoa(i))
+				}
+
+				return err
+			}
+		}
+
 	}
 
 	return nil
@@ -541,6 +575,10 @@ func (m *IoTDevice) ContextValidate(ctx context.Context, formats strfmt.Registry
 		res = append(res, err)
 	}
 
+	if err := m.contextValidateCredentials(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
 	if err := m.contextValidateDryRunPlan(ctx, formats); err != nil {
 		res = append(res, err)
 	}
@@ -566,10 +604,6 @@ func (m *IoTDevice) ContextValidate(ctx context.Context, formats strfmt.Registry
 	}
 
 	if err := m.contextValidateRevision(ctx, formats); err != nil {
-		res = append(res, err)
-	}
-
-	if err := m.contextValidateSecret(ctx, formats); err != nil {
 		res = append(res, err)
 	}
 
@@ -629,6 +663,39 @@ func (m *IoTDevice) contextValidateCreatedAt(ctx context.Context, formats strfmt
 
 	if err := validate.ReadOnly(ctx, "createdAt", "body", m.CreatedAt); err != nil {
 		return err
+	}
+
+	return nil
+}
+
+func (m *IoTDevice) contextValidateCredentials(ctx context.Context, formats strfmt.Registry) error {
+
+	if err := validate.ReadOnly(ctx, "credentials", "body", m.Credentials); err != nil {
+		return err
+	}
+
+	for i := 0; i < len(m.Credentials); i++ {
+
+		if m.Credentials[i] != nil {
+
+			if typeutils.IsZero(m.Credentials[i]) { // not required
+				continue
+			}
+
+			if err := m.Credentials[i].ContextValidate(ctx, formats); err != nil {
+				ve := new(errors.Validation)
+				if stderrors.As(err, &ve) {
+					return ve.ValidateName("credentials" + "." + strconv.Itoa(i))
+				}
+				ce := new(errors.CompositeError)
+				if stderrors.As(err, &ce) {
+					return ce.ValidateName("credentials" + "." + strconv.Itoa(i))
+				}
+
+				return err
+			}
+		}
+
 	}
 
 	return nil
@@ -743,15 +810,6 @@ func (m *IoTDevice) contextValidateProvisionedHash(ctx context.Context, formats 
 func (m *IoTDevice) contextValidateRevision(ctx context.Context, formats strfmt.Registry) error {
 
 	if err := validate.ReadOnly(ctx, "revision", "body", m.Revision); err != nil {
-		return err
-	}
-
-	return nil
-}
-
-func (m *IoTDevice) contextValidateSecret(ctx context.Context, formats strfmt.Registry) error {
-
-	if err := validate.ReadOnly(ctx, "secret", "body", m.Secret); err != nil {
 		return err
 	}
 

@@ -38,6 +38,10 @@ type IoTServer struct {
 	// Format: date-time
 	CreatedAt *strfmt.DateTime `json:"createdAt,omitempty"`
 
+	// Made by the service, told this once.
+	// Read Only: true
+	Credentials []*Credential `json:"credentials,omitempty"`
+
 	// Secret that administers the instance; made by the service when absent.
 	// Max Length: 253
 	CredentialsRef string `json:"credentialsRef,omitempty"`
@@ -138,6 +142,10 @@ func (m *IoTServer) Validate(formats strfmt.Registry) error {
 	}
 
 	if err := m.validateCreatedAt(formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.validateCredentials(formats); err != nil {
 		res = append(res, err)
 	}
 
@@ -263,6 +271,36 @@ func (m *IoTServer) validateCreatedAt(formats strfmt.Registry) error {
 
 	if err := validate.FormatOf("createdAt", "body", "date-time", m.CreatedAt.String(), formats); err != nil {
 		return err
+	}
+
+	return nil
+}
+
+func (m *IoTServer) validateCredentials(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.Credentials) { // not required
+		return nil
+	}
+
+	for i := 0; i < len(m.Credentials); i++ {
+		if typeutils.IsZero(m.Credentials[i]) { // not required
+			continue
+		}
+
+		if m.Credentials[i] != nil {
+			if err := m.Credentials[i].Validate(formats); err != nil {
+				ve := new(errors.Validation)
+				if stderrors.As(err, &ve) {
+					return ve.ValidateName("credentials" + "." + strconv.Itoa(i))
+				}
+				ce := new(errors.CompositeError)
+				if stderrors.As(err, &ce) {
+					return ce.ValidateName("credentials" + "." + strconv.Itoa(i))
+				}
+
+				return err
+			}
+		}
+
 	}
 
 	return nil
@@ -586,6 +624,10 @@ func (m *IoTServer) ContextValidate(ctx context.Context, formats strfmt.Registry
 		res = append(res, err)
 	}
 
+	if err := m.contextValidateCredentials(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
 	if err := m.contextValidateDeployment(ctx, formats); err != nil {
 		res = append(res, err)
 	}
@@ -649,6 +691,39 @@ func (m *IoTServer) contextValidateCreatedAt(ctx context.Context, formats strfmt
 
 	if err := validate.ReadOnly(ctx, "createdAt", "body", m.CreatedAt); err != nil {
 		return err
+	}
+
+	return nil
+}
+
+func (m *IoTServer) contextValidateCredentials(ctx context.Context, formats strfmt.Registry) error {
+
+	if err := validate.ReadOnly(ctx, "credentials", "body", m.Credentials); err != nil {
+		return err
+	}
+
+	for i := 0; i < len(m.Credentials); i++ {
+
+		if m.Credentials[i] != nil {
+
+			if typeutils.IsZero(m.Credentials[i]) { // not required
+				continue
+			}
+
+			if err := m.Credentials[i].ContextValidate(ctx, formats); err != nil {
+				ve := new(errors.Validation)
+				if stderrors.As(err, &ve) {
+					return ve.ValidateName("credentials" + "." + strconv.Itoa(i))
+				}
+				ce := new(errors.CompositeError)
+				if stderrors.As(err, &ce) {
+					return ce.ValidateName("credentials" + "." + strconv.Itoa(i))
+				}
+
+				return err
+			}
+		}
+
 	}
 
 	return nil

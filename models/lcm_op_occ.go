@@ -23,6 +23,10 @@ type LcmOpOcc struct {
 	// actor
 	Actor string `json:"actor,omitempty"`
 
+	// cancel mode
+	// Enum: ["GRACEFUL","FORCEFUL"]
+	CancelMode string `json:"cancelMode,omitempty"`
+
 	// request, assurance or tombstone.
 	Cause string `json:"cause,omitempty"`
 
@@ -98,6 +102,9 @@ type LcmOpOcc struct {
 	// Format: date-time
 	StateEnteredTime *strfmt.DateTime `json:"stateEnteredTime,omitempty"`
 
+	// The last states entered, oldest first.
+	StateHistory []*LcmOpOccState `json:"stateHistory,omitempty"`
+
 	// The same under the name that SOL005's schema requires.
 	// Format: date-time
 	StatusEnteredTime *strfmt.DateTime `json:"statusEnteredTime,omitempty"`
@@ -115,6 +122,10 @@ type LcmOpOcc struct {
 // Validate validates this lcm op occ
 func (m *LcmOpOcc) Validate(formats strfmt.Registry) error {
 	var res []error
+
+	if err := m.validateCancelMode(formats); err != nil {
+		res = append(res, err)
+	}
 
 	if err := m.validateCauses(formats); err != nil {
 		res = append(res, err)
@@ -164,6 +175,10 @@ func (m *LcmOpOcc) Validate(formats strfmt.Registry) error {
 		res = append(res, err)
 	}
 
+	if err := m.validateStateHistory(formats); err != nil {
+		res = append(res, err)
+	}
+
 	if err := m.validateStatusEnteredTime(formats); err != nil {
 		res = append(res, err)
 	}
@@ -175,6 +190,48 @@ func (m *LcmOpOcc) Validate(formats strfmt.Registry) error {
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
+	return nil
+}
+
+var lcmOpOccTypeCancelModePropEnum []any
+
+func init() {
+	var res []string
+	if err := json.Unmarshal([]byte(`["GRACEFUL","FORCEFUL"]`), &res); err != nil {
+		panic(err)
+	}
+	for _, v := range res {
+		lcmOpOccTypeCancelModePropEnum = append(lcmOpOccTypeCancelModePropEnum, v)
+	}
+}
+
+const (
+
+	// LcmOpOccCancelModeGRACEFUL captures enum value "GRACEFUL"
+	LcmOpOccCancelModeGRACEFUL string = "GRACEFUL"
+
+	// LcmOpOccCancelModeFORCEFUL captures enum value "FORCEFUL"
+	LcmOpOccCancelModeFORCEFUL string = "FORCEFUL"
+)
+
+// prop value enum
+func (m *LcmOpOcc) validateCancelModeEnum(path, location string, value string) error {
+	if err := validate.EnumCase(path, location, value, lcmOpOccTypeCancelModePropEnum, true); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (m *LcmOpOcc) validateCancelMode(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.CancelMode) { // not required
+		return nil
+	}
+
+	// value enum
+	if err := m.validateCancelModeEnum("cancelMode", "body", m.CancelMode); err != nil {
+		return err
+	}
+
 	return nil
 }
 
@@ -489,6 +546,36 @@ func (m *LcmOpOcc) validateStateEnteredTime(formats strfmt.Registry) error {
 	return nil
 }
 
+func (m *LcmOpOcc) validateStateHistory(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.StateHistory) { // not required
+		return nil
+	}
+
+	for i := 0; i < len(m.StateHistory); i++ {
+		if typeutils.IsZero(m.StateHistory[i]) { // not required
+			continue
+		}
+
+		if m.StateHistory[i] != nil {
+			if err := m.StateHistory[i].Validate(formats); err != nil {
+				ve := new(errors.Validation)
+				if stderrors.As(err, &ve) {
+					return ve.ValidateName("stateHistory" + "." + strconv.Itoa(i))
+				}
+				ce := new(errors.CompositeError)
+				if stderrors.As(err, &ce) {
+					return ce.ValidateName("stateHistory" + "." + strconv.Itoa(i))
+				}
+
+				return err
+			}
+		}
+
+	}
+
+	return nil
+}
+
 func (m *LcmOpOcc) validateStatusEnteredTime(formats strfmt.Registry) error {
 	if typeutils.IsZero(m.StatusEnteredTime) { // not required
 		return nil
@@ -544,6 +631,10 @@ func (m *LcmOpOcc) ContextValidate(ctx context.Context, formats strfmt.Registry)
 	}
 
 	if err := m.contextValidateLeftovers(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.contextValidateStateHistory(ctx, formats); err != nil {
 		res = append(res, err)
 	}
 
@@ -629,6 +720,35 @@ func (m *LcmOpOcc) contextValidateLeftovers(ctx context.Context, formats strfmt.
 				ce := new(errors.CompositeError)
 				if stderrors.As(err, &ce) {
 					return ce.ValidateName("leftovers" + "." + strconv.Itoa(i))
+				}
+
+				return err
+			}
+		}
+
+	}
+
+	return nil
+}
+
+func (m *LcmOpOcc) contextValidateStateHistory(ctx context.Context, formats strfmt.Registry) error {
+
+	for i := 0; i < len(m.StateHistory); i++ {
+
+		if m.StateHistory[i] != nil {
+
+			if typeutils.IsZero(m.StateHistory[i]) { // not required
+				continue
+			}
+
+			if err := m.StateHistory[i].ContextValidate(ctx, formats); err != nil {
+				ve := new(errors.Validation)
+				if stderrors.As(err, &ve) {
+					return ve.ValidateName("stateHistory" + "." + strconv.Itoa(i))
+				}
+				ce := new(errors.CompositeError)
+				if stderrors.As(err, &ce) {
+					return ce.ValidateName("stateHistory" + "." + strconv.Itoa(i))
 				}
 
 				return err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	stderrors "errors"
+	"strconv"
 
 	"github.com/go-openapi/errors"
 	"github.com/go-openapi/strfmt"
@@ -27,6 +28,10 @@ type MicroData struct {
 	// Read Only: true
 	// Format: date-time
 	CreatedAt *strfmt.DateTime `json:"createdAt,omitempty"`
+
+	// Made by the service, told this once.
+	// Read Only: true
+	Credentials []*Credential `json:"credentials,omitempty"`
 
 	// data class
 	// Required: true
@@ -120,6 +125,10 @@ func (m *MicroData) Validate(formats strfmt.Registry) error {
 		res = append(res, err)
 	}
 
+	if err := m.validateCredentials(formats); err != nil {
+		res = append(res, err)
+	}
+
 	if err := m.validateDataClass(formats); err != nil {
 		res = append(res, err)
 	}
@@ -197,6 +206,36 @@ func (m *MicroData) validateCreatedAt(formats strfmt.Registry) error {
 
 	if err := validate.FormatOf("createdAt", "body", "date-time", m.CreatedAt.String(), formats); err != nil {
 		return err
+	}
+
+	return nil
+}
+
+func (m *MicroData) validateCredentials(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.Credentials) { // not required
+		return nil
+	}
+
+	for i := 0; i < len(m.Credentials); i++ {
+		if typeutils.IsZero(m.Credentials[i]) { // not required
+			continue
+		}
+
+		if m.Credentials[i] != nil {
+			if err := m.Credentials[i].Validate(formats); err != nil {
+				ve := new(errors.Validation)
+				if stderrors.As(err, &ve) {
+					return ve.ValidateName("credentials" + "." + strconv.Itoa(i))
+				}
+				ce := new(errors.CompositeError)
+				if stderrors.As(err, &ce) {
+					return ce.ValidateName("credentials" + "." + strconv.Itoa(i))
+				}
+
+				return err
+			}
+		}
+
 	}
 
 	return nil
@@ -469,6 +508,10 @@ func (m *MicroData) ContextValidate(ctx context.Context, formats strfmt.Registry
 		res = append(res, err)
 	}
 
+	if err := m.contextValidateCredentials(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
 	if err := m.contextValidateDryRunPlan(ctx, formats); err != nil {
 		res = append(res, err)
 	}
@@ -503,6 +546,39 @@ func (m *MicroData) contextValidateCreatedAt(ctx context.Context, formats strfmt
 
 	if err := validate.ReadOnly(ctx, "createdAt", "body", m.CreatedAt); err != nil {
 		return err
+	}
+
+	return nil
+}
+
+func (m *MicroData) contextValidateCredentials(ctx context.Context, formats strfmt.Registry) error {
+
+	if err := validate.ReadOnly(ctx, "credentials", "body", m.Credentials); err != nil {
+		return err
+	}
+
+	for i := 0; i < len(m.Credentials); i++ {
+
+		if m.Credentials[i] != nil {
+
+			if typeutils.IsZero(m.Credentials[i]) { // not required
+				continue
+			}
+
+			if err := m.Credentials[i].ContextValidate(ctx, formats); err != nil {
+				ve := new(errors.Validation)
+				if stderrors.As(err, &ve) {
+					return ve.ValidateName("credentials" + "." + strconv.Itoa(i))
+				}
+				ce := new(errors.CompositeError)
+				if stderrors.As(err, &ce) {
+					return ce.ValidateName("credentials" + "." + strconv.Itoa(i))
+				}
+
+				return err
+			}
+		}
+
 	}
 
 	return nil

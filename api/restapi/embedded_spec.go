@@ -8061,6 +8061,27 @@ func init() {
         }
       }
     },
+    "Credential": {
+      "description": "A credential the service made, told once.",
+      "type": "object",
+      "properties": {
+        "name": {
+          "description": "Of that resource.",
+          "type": "string"
+        },
+        "resourceId": {
+          "description": "The resource it belongs to.",
+          "type": "string"
+        },
+        "secretRef": {
+          "description": "Where the service keeps it.",
+          "type": "string"
+        },
+        "value": {
+          "type": "string"
+        }
+      }
+    },
     "Deployment": {
       "description": "What was last installed for an element, and where.",
       "type": "object",
@@ -8169,6 +8190,14 @@ func init() {
     "DeviceBulkResult": {
       "type": "object",
       "properties": {
+        "credentials": {
+          "description": "Made by the service, told this once.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Credential"
+          },
+          "x-omitempty": true
+        },
         "dryRunPlan": {
           "$ref": "#/definitions/Plan"
         },
@@ -8710,6 +8739,15 @@ func init() {
           "x-nullable": true,
           "readOnly": true
         },
+        "credentials": {
+          "description": "Made by the service, told this once.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Credential"
+          },
+          "x-omitempty": true,
+          "readOnly": true
+        },
         "credentialsRef": {
           "description": "Secret it authenticates with; made by the service when absent.",
           "type": "string",
@@ -8790,11 +8828,6 @@ func init() {
           "format": "int64",
           "readOnly": true
         },
-        "secret": {
-          "description": "The device's own credential, told once: in the answer to the creating POST, when the service made it.",
-          "type": "string",
-          "readOnly": true
-        },
         "state": {
           "type": "string",
           "readOnly": true
@@ -8848,6 +8881,15 @@ func init() {
           "type": "string",
           "format": "date-time",
           "x-nullable": true,
+          "readOnly": true
+        },
+        "credentials": {
+          "description": "Made by the service, told this once.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Credential"
+          },
+          "x-omitempty": true,
           "readOnly": true
         },
         "credentialsRef": {
@@ -8995,6 +9037,15 @@ func init() {
           "x-nullable": true,
           "readOnly": true
         },
+        "credentials": {
+          "description": "Made by the service, told this once.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Credential"
+          },
+          "x-omitempty": true,
+          "readOnly": true
+        },
         "credentialsRef": {
           "description": "Secret that administers the instance; made by the service when absent.",
           "type": "string",
@@ -9120,6 +9171,15 @@ func init() {
           "type": "string",
           "format": "date-time",
           "x-nullable": true,
+          "readOnly": true
+        },
+        "credentials": {
+          "description": "Made by the service, told this once.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Credential"
+          },
+          "x-omitempty": true,
           "readOnly": true
         },
         "currentOperationId": {
@@ -9442,6 +9502,13 @@ func init() {
         "actor": {
           "type": "string"
         },
+        "cancelMode": {
+          "type": "string",
+          "enum": [
+            "GRACEFUL",
+            "FORCEFUL"
+          ]
+        },
         "cause": {
           "description": "request, assurance or tombstone.",
           "type": "string"
@@ -9555,6 +9622,14 @@ func init() {
           "format": "date-time",
           "x-nullable": true
         },
+        "stateHistory": {
+          "description": "The last states entered, oldest first.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/LcmOpOccState"
+          },
+          "x-omitempty": true
+        },
         "statusEnteredTime": {
           "description": "The same under the name that SOL005's schema requires.",
           "type": "string",
@@ -9573,6 +9648,19 @@ func init() {
         },
         "tenantId": {
           "type": "string"
+        }
+      }
+    },
+    "LcmOpOccState": {
+      "type": "object",
+      "properties": {
+        "operationState": {
+          "type": "string"
+        },
+        "stateEnteredTime": {
+          "type": "string",
+          "format": "date-time",
+          "x-nullable": true
         }
       }
     },
@@ -9886,6 +9974,15 @@ func init() {
           "x-nullable": true,
           "readOnly": true
         },
+        "credentials": {
+          "description": "Made by the service, told this once.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Credential"
+          },
+          "x-omitempty": true,
+          "readOnly": true
+        },
         "dataClass": {
           "type": "string",
           "enum": [
@@ -10011,6 +10108,15 @@ func init() {
           "type": "string",
           "format": "date-time",
           "x-nullable": true,
+          "readOnly": true
+        },
+        "credentials": {
+          "description": "Made by the service, told this once.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Credential"
+          },
+          "x-omitempty": true,
           "readOnly": true
         },
         "credentialsRef": {
@@ -22748,6 +22854,27 @@ func init() {
         }
       }
     },
+    "Credential": {
+      "description": "A credential the service made, told once.",
+      "type": "object",
+      "properties": {
+        "name": {
+          "description": "Of that resource.",
+          "type": "string"
+        },
+        "resourceId": {
+          "description": "The resource it belongs to.",
+          "type": "string"
+        },
+        "secretRef": {
+          "description": "Where the service keeps it.",
+          "type": "string"
+        },
+        "value": {
+          "type": "string"
+        }
+      }
+    },
     "Deployment": {
       "description": "What was last installed for an element, and where.",
       "type": "object",
@@ -22856,6 +22983,14 @@ func init() {
     "DeviceBulkResult": {
       "type": "object",
       "properties": {
+        "credentials": {
+          "description": "Made by the service, told this once.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Credential"
+          },
+          "x-omitempty": true
+        },
         "dryRunPlan": {
           "$ref": "#/definitions/Plan"
         },
@@ -23397,6 +23532,15 @@ func init() {
           "x-nullable": true,
           "readOnly": true
         },
+        "credentials": {
+          "description": "Made by the service, told this once.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Credential"
+          },
+          "x-omitempty": true,
+          "readOnly": true
+        },
         "credentialsRef": {
           "description": "Secret it authenticates with; made by the service when absent.",
           "type": "string",
@@ -23477,11 +23621,6 @@ func init() {
           "format": "int64",
           "readOnly": true
         },
-        "secret": {
-          "description": "The device's own credential, told once: in the answer to the creating POST, when the service made it.",
-          "type": "string",
-          "readOnly": true
-        },
         "state": {
           "type": "string",
           "readOnly": true
@@ -23535,6 +23674,15 @@ func init() {
           "type": "string",
           "format": "date-time",
           "x-nullable": true,
+          "readOnly": true
+        },
+        "credentials": {
+          "description": "Made by the service, told this once.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Credential"
+          },
+          "x-omitempty": true,
           "readOnly": true
         },
         "credentialsRef": {
@@ -23682,6 +23830,15 @@ func init() {
           "x-nullable": true,
           "readOnly": true
         },
+        "credentials": {
+          "description": "Made by the service, told this once.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Credential"
+          },
+          "x-omitempty": true,
+          "readOnly": true
+        },
         "credentialsRef": {
           "description": "Secret that administers the instance; made by the service when absent.",
           "type": "string",
@@ -23807,6 +23964,15 @@ func init() {
           "type": "string",
           "format": "date-time",
           "x-nullable": true,
+          "readOnly": true
+        },
+        "credentials": {
+          "description": "Made by the service, told this once.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Credential"
+          },
+          "x-omitempty": true,
           "readOnly": true
         },
         "currentOperationId": {
@@ -24129,6 +24295,13 @@ func init() {
         "actor": {
           "type": "string"
         },
+        "cancelMode": {
+          "type": "string",
+          "enum": [
+            "GRACEFUL",
+            "FORCEFUL"
+          ]
+        },
         "cause": {
           "description": "request, assurance or tombstone.",
           "type": "string"
@@ -24242,6 +24415,14 @@ func init() {
           "format": "date-time",
           "x-nullable": true
         },
+        "stateHistory": {
+          "description": "The last states entered, oldest first.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/LcmOpOccState"
+          },
+          "x-omitempty": true
+        },
         "statusEnteredTime": {
           "description": "The same under the name that SOL005's schema requires.",
           "type": "string",
@@ -24260,6 +24441,19 @@ func init() {
         },
         "tenantId": {
           "type": "string"
+        }
+      }
+    },
+    "LcmOpOccState": {
+      "type": "object",
+      "properties": {
+        "operationState": {
+          "type": "string"
+        },
+        "stateEnteredTime": {
+          "type": "string",
+          "format": "date-time",
+          "x-nullable": true
         }
       }
     },
@@ -24573,6 +24767,15 @@ func init() {
           "x-nullable": true,
           "readOnly": true
         },
+        "credentials": {
+          "description": "Made by the service, told this once.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Credential"
+          },
+          "x-omitempty": true,
+          "readOnly": true
+        },
         "dataClass": {
           "type": "string",
           "enum": [
@@ -24698,6 +24901,15 @@ func init() {
           "type": "string",
           "format": "date-time",
           "x-nullable": true,
+          "readOnly": true
+        },
+        "credentials": {
+          "description": "Made by the service, told this once.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Credential"
+          },
+          "x-omitempty": true,
           "readOnly": true
         },
         "credentialsRef": {
