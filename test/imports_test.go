@@ -18,7 +18,7 @@ const module = "github.com/osmoslice/osmoslice/"
 // module a package may import directly. "x/..." stands for x and all below it;
 // the longest matching key counts.
 var arrows = map[string][]string{
-	"cmd/osmosliced":           {"internal/app", "internal/config", "internal/version", "internal/supervise"},
+	"cmd/osmosliced":           {"internal/app", "internal/config", "internal/version"},
 	"cmd/slicectl":             {"internal/cli", "internal/version"},
 	"cmd/lite-gateway":         {"internal/lite/gateway", "internal/version"},
 	"cmd/lite-server":          {"internal/lite/server", "internal/lite/stream", "internal/version"},

@@ -42,7 +42,7 @@ func (db *DB) Backup(ctx context.Context, file string) error {
 	if err := f.Close(); err != nil {
 		return backupFault(file, err)
 	}
-	if db.writer != nil {
+	if db.path != "" {
 		err = db.vacuumInto(ctx, part)
 	} else {
 		err = db.exportTo(ctx, part)
