@@ -67,7 +67,7 @@ func (d *Driver) keep(ctx context.Context, u supervise.Unit, r *record, generati
 		}
 	}
 	st, alive, _ := u.State(ctx)
-	if alive && st.Phase == supervise.Failed {
+	if alive && (st.Phase == supervise.Failed || st.Digest == "") { // or its shim is silent
 		if err := u.Stop(ctx); err != nil {
 			return err
 		}

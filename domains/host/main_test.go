@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "service" {
 		service(os.Args[2])
 	}
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // processes of a race build linger otherwise
 	os.Exit(m.Run())
 }
 

@@ -81,7 +81,7 @@ func runShim(dir string, hand *os.File) error {
 	if err != nil {
 		return err
 	}
-	defer lock.Release()
+	defer runtime.KeepAlive(lock) // the kernel lets go of it when this process is gone
 	spec, err := readSpec(dir)
 	if err != nil {
 		return err

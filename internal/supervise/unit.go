@@ -97,7 +97,7 @@ func (u Unit) exec(shimPath string, hand *os.File) error {
 	cmd := exec.Command(shimPath)
 	cmd.Args = []string{"osmosliced", shimFlag, u.Dir}
 	cmd.Dir = "/"
-	cmd.Env = append(inherited("PATH", "TZ", "LANG", "GOCOVERDIR"), "GOMAXPROCS=2", "GOMEMLIMIT=16MiB", "GOGC=20")
+	cmd.Env = append(inherited("PATH", "TZ", "LANG", "GOCOVERDIR", "GORACE"), "GOMAXPROCS=2", "GOMEMLIMIT=16MiB", "GOGC=20")
 	cmd.Stdout, cmd.Stderr = crash, crash
 	cmd.ExtraFiles = []*os.File{hand}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -140,21 +140,37 @@ func handshake(ctx context.Context, r *os.File) error {
 }
 
 // State is what the unit's shim says, and whether one lives. Without a shim it
-// is the last thing said; a unit never launched answers os.ErrNotExist.
+// is the last thing said; a unit never launched answers os.ErrNotExist. A shim
+// that lives and gives no answer for a second is Degraded, with no Digest.
 func (u Unit) State(ctx context.Context) (st State, alive bool, err error) {
-	if !lockHeld(filepath.Join(u.Dir, lockFile)) {
-		st, err = readState(u.Dir)
-		return st, false, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	short, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	if st, err = ask(ctx, u.Dir, request{Op: "status"}); err == nil {
-		return st, true, nil
+	for wait := time.Millisecond; ; wait = min(2*wait, 20*time.Millisecond) {
+		if !u.Served() {
+			st, err = readState(u.Dir)
+			return st, false, err
+		}
+		if st, err = ask(short, u.Dir, request{Op: "status"}); err == nil {
+			return st, true, nil
+		}
+		select {
+		case <-time.After(wait): // it is just coming, or going
+		case <-short.Done():
+			return u.silent(ctx)
+		}
 	}
-	st, err = readState(u.Dir) // it is just starting or leaving, or it hangs
+}
+
+// silent is the state of a shim that gives no answer.
+func (u Unit) silent(ctx context.Context) (State, bool, error) {
+	if ctx.Err() != nil {
+		return State{}, true, fault.Of(ctx.Err())
+	}
+	st, err := readState(u.Dir)
 	if errors.Is(err, os.ErrNotExist) {
-		st, err = State{Phase: Starting}, nil
+		st, err = State{}, nil
 	}
+	st.Phase, st.Digest, st.Cause = Degraded, "", "the function's shim does not answer"
 	return st, true, err
 }
 
@@ -188,7 +204,8 @@ func (u Unit) Stop(ctx context.Context) error {
 func (u Unit) endShim(ctx context.Context, grace time.Duration) error {
 	lock := filepath.Join(u.Dir, lockFile)
 	patience := time.Now().Add(2 * time.Second) // to open its socket
-	for wait := time.Millisecond; lockHeld(lock); wait = min(2*wait, 20*time.Millisecond) {
+	st, _ := readState(u.Dir)                   // its process ends a moment after its lock
+	for wait := time.Millisecond; lockHeld(lock) || st.Shim.Alive(); wait = min(2*wait, 20*time.Millisecond) {
 		err := u.askToStop(ctx, grace)
 		if ctx.Err() != nil {
 			return fault.Of(ctx.Err())

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -279,24 +280,53 @@ func TestTerminatedShimEndsItsFunction(t *testing.T) {
 	b.ready()
 }
 
+// TestAShimTooLateFindsNothing: a shim that a killed service forked may start
+// when the unit is removed, or made anew for another.
 func TestAShimTooLateFindsNothing(t *testing.T) {
 	b := serving(t, "serve")
 	if err := b.u.write(b.spec); err != nil {
 		t.Fatal(err)
 	}
+	early, err := os.OpenFile(filepath.Join(b.u.Dir, lockFile), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer early.Close() // as a shim that has opened it and not yet locked
 	if err := b.u.Remove(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
-	os.MkdirAll(b.u.Dir, 0o700)
-	err := b.u.launch(t.Context(), SelfPath, Spec{Version: specVersion + 1})
-	if err != nil {
-		os.Remove(filepath.Join(b.u.Dir, specFile))
+	out, err := exec.Command(SelfPath, shimFlag, b.u.Dir).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "no such file") {
+		t.Errorf("a shim without a unit: %v %s", err, out)
 	}
-	b.nothingLeft()
-	// a specification of the future is refused in words
-	future := fmt.Sprintf(`{"version":%d}`, specVersion+1)
-	os.WriteFile(filepath.Join(b.u.Dir, specFile), []byte(future), 0o600)
-	if _, err := readSpec(b.u.Dir); err == nil || !strings.Contains(err.Error(), "version 2, this shim knows up to 1") {
+	b.launch() // made anew
+	st := b.ready()
+	if mine, there := early, filepath.Join(b.u.Dir, lockFile); sameFile(t, mine, there) {
+		t.Error("the lock of the removed unit is the lock of the new one")
+	}
+	out, err = exec.Command(SelfPath, shimFlag, b.u.Dir).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), errHeld.Error()) {
+		t.Errorf("a second shim: %v %s", err, out)
+	}
+	if again := b.ready(); again.Function != st.Function {
+		t.Error("the function was harmed")
+	}
+}
+
+func sameFile(t *testing.T, f *os.File, path string) bool {
+	a, err := f.Stat()
+	b, err2 := os.Stat(path)
+	if err != nil || err2 != nil {
+		t.Fatal(err, err2)
+	}
+	return os.SameFile(a, b)
+}
+
+func TestSpecOfTheFutureIsRefused(t *testing.T) {
+	b := serving(t, "serve")
+	b.spec.Version = specVersion + 1
+	err := b.u.launch(t.Context(), SelfPath, b.spec)
+	if err == nil || !strings.Contains(err.Error(), "version 2, this shim knows up to 1") {
 		t.Errorf("%v", err)
 	}
 }
