@@ -55,6 +55,20 @@ func (d *Driver) Script(ctx context.Context, id string, s *Script) error {
 	return t.commit(&entry{Op: "script", Script: s})
 }
 
+// InForce answers the script that a site goes by now.
+func (d *Driver) InForce(ctx context.Context, id string) (*Script, error) {
+	t := d.site(id)
+	if err := t.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer t.unlock()
+	if t.script == nil {
+		return &Script{}, nil
+	}
+	s := *t.script
+	return &s, nil
+}
+
 // Crash ends the release's function as a fault of its own would.
 func (d *Driver) Crash(ctx context.Context, id, release string) error {
 	t := d.site(id)

@@ -1,0 +1,82 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/osmoslice/osmoslice/domains/simulated"
+	"github.com/osmoslice/osmoslice/internal/fault"
+	"github.com/osmoslice/osmoslice/internal/operation"
+	"github.com/osmoslice/osmoslice/internal/rest"
+	"github.com/osmoslice/osmoslice/internal/slice"
+	"github.com/osmoslice/osmoslice/internal/store"
+)
+
+// The bridges join what one adapter needs to what another offers: adapters do
+// not know each other.
+
+// idempotency keeps rest's answers in the store.
+type idempotency struct{ db *store.DB }
+
+func (i idempotency) Claim(ctx context.Context, scope, key, hash string, patience time.Duration) (*rest.Answer, error) {
+	status, header, body, err := i.db.ClaimKey(ctx, scope, key, hash, patience)
+	if err != nil || status == 0 {
+		return nil, err
+	}
+	return &rest.Answer{Status: status, Header: header, Body: body}, nil
+}
+
+func (i idempotency) Finish(ctx context.Context, scope, key string, a rest.Answer) error {
+	return i.db.FinishKey(ctx, scope, key, a.Status, a.Header, a.Body)
+}
+
+func (i idempotency) Drop(ctx context.Context, scope, key string) error {
+	return i.db.DropKey(ctx, scope, key)
+}
+
+// audit reads the store's trail for rest.
+type audit struct{ db *store.DB }
+
+func (a audit) Audits(ctx context.Context, q rest.AuditQuery) ([]slice.AuditRecord, string, error) {
+	limit := q.Limit
+	if limit <= 0 || limit > 1000 {
+		limit = 100
+	}
+	query := operation.Query{Kind: store.KindAudit, Tenants: q.Tenants, Parent: q.Resource, After: q.After, Limit: limit}
+	for attr, v := range map[string]string{"actorId": q.Actor, "action": q.Action, "resourceKind": string(q.Kind)} {
+		if v != "" {
+			query.Filter = append(query.Filter, operation.Condition{Op: "eq", Attr: attr, Values: []string{v}})
+		}
+	}
+	records, err := a.db.Audits(ctx, query)
+	if err != nil || len(records) < limit {
+		return records, "", err
+	}
+	return records, store.Marker(store.KindAudit, strconv.FormatInt(records[len(records)-1].ID, 10)), nil
+}
+
+// simulations scripts simulated sites for rest; the scripts set by API are the
+// driver's to keep.
+type simulations struct{ d *simulated.Driver }
+
+func (s simulations) Script(ctx context.Context, infrastructure string) ([]byte, error) {
+	script, err := s.d.InForce(ctx, infrastructure)
+	if err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(script)
+	if err != nil {
+		return nil, fault.New(fault.Internal, "the script cannot be written").Because(err)
+	}
+	return b, nil
+}
+
+func (s simulations) SetScript(ctx context.Context, infrastructure string, raw []byte, dry bool) error {
+	script, err := simulated.ParseScript(raw)
+	if err != nil || dry {
+		return err
+	}
+	return s.d.Script(ctx, infrastructure, script)
+}
