@@ -15,7 +15,7 @@ const subscriberQueue = 256
 type hub struct {
 	mu          sync.RWMutex
 	subscribers map[string]map[*subscriber]struct{} // by channel id
-	number      uint64
+	position    int64                               // the arrival number up to which all is announced
 	closed      bool
 }
 
@@ -24,14 +24,14 @@ type subscriber struct {
 	channel string
 	thing   string // the reader, empty for the administrator
 	events  chan liveEvent
+	start   int64 // every event has a larger number; all up to it is stored
 }
 
 // liveEvent is one stored message. JSON is encoded once for all readers.
 type liveEvent struct {
-	number    uint64
-	publisher string
-	subtopic  string
-	json      []byte
+	number   int64 // arrival number of its last point
+	subtopic string
+	json     []byte
 }
 
 func newHub() *hub { return &hub{subscribers: map[string]map[*subscriber]struct{}{}} }
@@ -41,6 +41,7 @@ func (h *hub) subscribe(channel, thing string) *subscriber {
 	s := &subscriber{channel: channel, thing: thing, events: make(chan liveEvent, subscriberQueue)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	s.start = h.position
 	if h.closed {
 		close(s.events)
 		return s
@@ -96,7 +97,7 @@ func (h *hub) publish(m *message) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.number++
+	h.position = m.arrival
 	readers := h.subscribers[m.channel]
 	if len(readers) == 0 {
 		return
@@ -105,7 +106,7 @@ func (h *hub) publish(m *message) {
 	if err != nil {
 		return // cannot be: the pack was decoded and resolved
 	}
-	event := liveEvent{number: h.number, publisher: m.publisher, subtopic: m.subtopic, json: json}
+	event := liveEvent{number: m.arrival, subtopic: m.subtopic, json: json}
 	for s := range readers {
 		select {
 		case s.events <- event:

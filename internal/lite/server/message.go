@@ -17,8 +17,9 @@ import (
 type message struct {
 	channel, publisher, protocol, subtopic string
 
-	batch batch
-	pack  senml.Pack
+	batch   batch
+	pack    senml.Pack
+	arrival int64 // number of the last point, once it is stored
 }
 
 // store writes one message within the group's transaction. A message that is
@@ -47,6 +48,7 @@ func (w *writer) store(ctx context.Context, m *message, outcome *error) error {
 		}
 	}
 	w.stored += len(m.pack)
+	m.arrival = w.arrival
 	return w.advanceUplink(ctx, m)
 }
 

@@ -114,6 +114,7 @@ func (q *query) selects(k seriesKey) bool {
 
 // storedMessage is one point as Mainflux 0.12 answers it.
 type storedMessage struct {
+	ID          int64    `json:"id"` // arrival number, rising
 	Channel     string   `json:"channel"`
 	Subtopic    string   `json:"subtopic,omitempty"`
 	Publisher   string   `json:"publisher"`
@@ -326,7 +327,7 @@ func (h *cursorHeap) Pop() any {
 // message is p as it is answered.
 func (p point) message(k seriesKey) storedMessage {
 	m := storedMessage{
-		Channel: k.channel, Subtopic: k.subtopic, Publisher: k.publisher, Protocol: k.protocol, Name: k.name, Unit: k.unit,
+		ID: p.at.id, Channel: k.channel, Subtopic: k.subtopic, Publisher: k.publisher, Protocol: k.protocol, Name: k.name, Unit: k.unit,
 		Time: float64(p.at.time) / 1e6,
 	}
 	switch v := p.value.(type) {

@@ -91,7 +91,9 @@ func (s *Server) getMessages(w http.ResponseWriter, r *http.Request) error {
 const keepAlive = 15 * time.Second
 
 // getStream sends every message of a channel as it is stored (Server-Sent
-// Events): data is a resolved SenML pack.
+// Events): data is a resolved SenML pack, id the number of its last point. It
+// begins with the event "position": every point up to that number is stored and
+// not going to come.
 func (s *Server) getStream(w http.ResponseWriter, r *http.Request) error {
 	id, c, err := s.channelFor(r)
 	if err != nil {
@@ -111,7 +113,7 @@ func (s *Server) getStream(w http.ResponseWriter, r *http.Request) error {
 	subtopic, filtered := r.URL.Query().Get("subtopic"), r.URL.Query().Has("subtopic")
 	ticker := time.NewTicker(keepAlive)
 	defer ticker.Stop()
-	frame := []byte(": live\n\n")
+	frame := fmt.Appendf(nil, "event: position\nid: %[1]d\ndata: %[1]d\n\n", sub.start)
 	for {
 		_ = control.SetWriteDeadline(time.Now().Add(keepAlive))
 		if _, err := w.Write(frame); err != nil {

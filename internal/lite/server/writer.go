@@ -81,6 +81,7 @@ func newWriter(ctx context.Context, db *database, live *hub, m *metrics, maxSeri
 	if err := db.write.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'arrival'`).Scan(&w.arrival); err != nil {
 		return nil, fmt.Errorf("arrival number: %w", err)
 	}
+	live.position = w.arrival
 	if w.insert, err = db.write.PrepareContext(ctx, `INSERT INTO points(series, time, id, v, sum, ut) VALUES (?, ?, ?, ?, ?, ?)`); err != nil {
 		return nil, err
 	}
