@@ -3,6 +3,8 @@ package placement
 import (
 	"cmp"
 	"slices"
+
+	"github.com/osmoslice/osmoslice/internal/topology"
 )
 
 // fogbrain replays the decisions of FogBrainX (continuous reasoning on declarative
@@ -13,6 +15,10 @@ import (
 func fogbrain(s *search) {
 	s.displaced = s.displaced[:0]
 	many := len(s.demands) > 1
+	s.visit = s.snap.Order()
+	if many {
+		s.visit = slices.Clone(s.visit)
+	}
 	if many {
 		for k := range s.demands {
 			s.hold(&s.demands[k], 1)
@@ -30,6 +36,31 @@ func fogbrain(s *search) {
 			continue
 		}
 		d.order = f.order
+		if many {
+			s.demote(d)
+		}
+	}
+}
+
+// demote moves the nodes that a demand has left, then those it has taken, to
+// the end of the visit order: the peer states their free hardware anew. What
+// is without limit stays as it was stated.
+func (s *search) demote(d *demandState) {
+	last := func(n int32) {
+		if s.snap.Capacity(n).CPU >= topology.Infinite {
+			return
+		}
+		if i := slices.Index(s.visit, n); i >= 0 {
+			s.visit = append(slices.Delete(s.visit, i, i+1), n)
+		}
+	}
+	if d.held != nil {
+		for _, h := range d.held.elements {
+			last(h.node)
+		}
+	}
+	for _, k := range d.order {
+		last(s.elems[d.first+k].at)
 	}
 }
 
@@ -133,7 +164,7 @@ func (r *replay) inOrder(todo []int32) bool {
 	k := todo[0]
 	u := r.d.first + k
 	bits := r.elems[u].sites
-	for _, n := range r.snap.Order() {
+	for _, n := range r.visit {
 		if !bits.has(n) {
 			continue
 		}
@@ -173,7 +204,7 @@ func (r *replay) fewestFirst(todo []int32) bool {
 	k := todo[pick]
 	rest := slices.Concat(todo[:pick], todo[pick+1:])
 	slices.SortStableFunc(nodes, func(a, b int32) int {
-		return cmp.Compare(r.snap.Capacity(b).CPU, r.snap.Capacity(a).CPU)
+		return cmp.Compare(r.fact(b), r.fact(a))
 	})
 	for _, n := range nodes {
 		if !r.try(r.d.first+k, n) {
@@ -189,9 +220,19 @@ func (r *replay) fewestFirst(todo []int32) bool {
 	return false
 }
 
+// fact is the free hardware that the peer's facts state: what the ledger gives
+// out, to this demand too, is taken off.
+func (r *replay) fact(n int32) int64 {
+	c := r.snap.Capacity(n).CPU
+	if r.opts.FactsAreFree || r.ledger == nil || c >= topology.Infinite {
+		return c
+	}
+	return c - r.ledger.node(n).used.CPU
+}
+
 func (r *replay) compatible(u int32) []int32 {
 	var out []int32
-	for _, n := range r.snap.Order() {
+	for _, n := range r.visit {
 		if r.elems[u].sites.has(n) && r.node(n).up && r.fits(u, n) {
 			out = append(out, n)
 		}

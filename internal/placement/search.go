@@ -39,7 +39,8 @@ type search struct {
 	rowsChanged []int32
 	trail       []step
 	failed      []int32
-	closed      bool // the optimum is proven
+	visit       []int32 // the nodes in the order that fogbrain visits them
+	closed      bool    // the optimum is proven
 	kinds       []int
 	todo        []int32
 	ids         []int32

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -45,7 +46,9 @@ type player struct {
 	ledger  *placement.Ledger
 	demands []placement.Demand
 	ids     []string
-	at      []int // commit in force, vr
+	at      []int              // commit in force, vr
+	beside  *placement.Ledger  // vr, full: what the continuous run holds
+	late    *topology.Snapshot // vr, full: with the order it has left
 	was     map[string]map[string]string
 	sum     *summary
 }
@@ -58,7 +61,7 @@ func replay(in *instance.Instance, s settings, emit func(line) error) (*summary,
 	}
 	p := &player{in: in, s: s, o: s.options, snap: snap, was: map[string]map[string]string{},
 		sum: &summary{Instance: in.Name, Model: string(s.options.Model), Strategy: s.options.Strategy, Nodes: len(in.Nodes)}}
-	p.o.Headroom, p.o.FactsAreFree, p.o.Replace = in.Headroom, in.Family == "vr", s.full
+	p.o.Headroom, p.o.Replace = in.Headroom, s.full
 	p.ledger = placement.NewLedger(snap)
 	steps := in.Steps()
 	for k := 0; k < in.Total && (s.steps == 0 || k < s.steps); k++ {
@@ -71,18 +74,22 @@ func replay(in *instance.Instance, s settings, emit func(line) error) (*summary,
 }
 
 func (p *player) step(k int, steps *instance.StepReader, emit func(line) error) error {
-	if p.s.full && p.in.Family == "vr" {
-		p.ledger = placement.NewLedger(p.snap) // the peer credits nothing when it starts from nothing
+	if p.late != nil {
+		p.snap, p.late = p.late, nil
 	}
 	t0 := cpu()
 	if err := p.ingest(k, steps); err != nil {
 		return err
 	}
 	t1 := cpu()
-	d := placement.Decide(placement.State{Snapshot: p.snap, Ledger: p.ledger}, p.demands, p.o)
+	if err := p.prepare(k); err != nil {
+		return err
+	}
+	st := placement.State{Snapshot: p.snap, Ledger: p.ledger}
+	t1b := cpu()
+	d := placement.Decide(st, p.demands, p.o)
 	t2 := cpu()
 	p.sum.Strategy = d.Strategy
-	st := placement.State{Snapshot: p.snap, Ledger: p.ledger}
 	for _, v := range check.Decision(st, p.demands, p.o, &d) {
 		p.sum.violation(fmt.Sprintf("step %d: %s", k, v))
 	}
@@ -102,8 +109,59 @@ func (p *player) step(k int, steps *instance.StepReader, emit func(line) error) 
 		n, l := check.Overcommitted(p.snap, p.ledger, p.ids)
 		p.sum.Overcommits += n + l
 	}
-	p.sum.times(k, t1-t0, t2-t1, t4-t3, t6-t5)
-	return p.report(k, &d, t2-t1, emit)
+	p.sum.times(k, t1-t0, t2-t1b, t4-t3, t6-t5)
+	return p.report(k, &d, t2-t1b, emit)
+}
+
+// prepare brings the vr family's visit order to where the peer has it. Before
+// it reasons about a deployment it takes what that holds off the facts, which
+// moves the nodes to the end; placing from nothing sees the order that the
+// continuous run beside it has left.
+func (p *player) prepare(k int) error {
+	if p.in.Family != "vr" || p.o.Model != placement.ModelFogBrain {
+		return nil
+	}
+	if !p.s.full {
+		return p.demote(p.ledger)
+	}
+	p.ledger = placement.NewLedger(p.snap)
+	if k == 0 {
+		p.beside = placement.NewLedger(p.snap)
+	}
+	defer func(s *topology.Snapshot) { p.late, p.snap = p.snap, s }(p.snap)
+	if err := p.demote(p.beside); err != nil {
+		return err
+	}
+	o := p.o
+	o.Replace = false
+	d := placement.Decide(placement.State{Snapshot: p.snap, Ledger: p.beside}, p.demands, o)
+	return p.beside.Commit(&d)
+}
+
+// demote moves the nodes that the application holds to the end of the visit
+// order, newest first; what has no limit is not stated anew.
+func (p *player) demote(l *placement.Ledger) error {
+	h, ok := l.Holding(p.ids[0])
+	if !ok {
+		return nil
+	}
+	var patch topology.Patch
+	seen := map[int32]bool{}
+	for i := len(h.Elements) - 1; i >= 0; i-- {
+		n, ok := p.snap.Index(h.Elements[i].Node)
+		if !ok || seen[n] || p.snap.Capacity(n).CPU >= topology.Infinite {
+			continue
+		}
+		seen[n] = true
+		patch.Nodes = append(patch.Nodes, topology.NodeValue{Node: n, Capacity: p.snap.Capacity(n), Unavailable: !p.snap.Available(n)})
+	}
+	slices.Reverse(patch.Nodes)
+	if len(patch.Nodes) == 0 {
+		return nil
+	}
+	var err error
+	p.snap, err = p.snap.ApplyPatch(patch)
+	return err
 }
 
 // ingest reads the report of a step and brings the state up to date.
