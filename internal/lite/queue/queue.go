@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -351,4 +352,25 @@ func (q *Queue) Close() error {
 		err = errors.Join(err, q.file.Sync(), q.file.Close())
 	}
 	return err
+}
+
+// Files calls yield with the path of every file that makes up the queue, as it
+// is between two writes; none is removed meanwhile. The caller has called Flush
+// and keeps Append from running.
+func (q *Queue) Files(yield func(path string) error) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.err != nil {
+		return q.err
+	}
+	paths := []string{filepath.Join(q.options.Dir, streamName), filepath.Join(q.options.Dir, cursorName)}
+	for _, s := range q.segments {
+		paths = append(paths, segmentPath(q.options.Dir, s.index))
+	}
+	for _, path := range paths {
+		if err := yield(path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
