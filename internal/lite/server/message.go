@@ -53,23 +53,36 @@ func (w *writer) store(ctx context.Context, m *message, outcome *error) error {
 }
 
 // intern answers the series of each record, 0 for states of commands. It comes
-// before any point is written, so that a refusal leaves none.
+// before any point is written, and refuses before it adds a series: a refusal
+// leaves nothing.
 func (w *writer) intern(ctx context.Context, m *message) ([]int64, error) {
 	ids := w.ids[:0]
 	key := seriesKey{channel: m.channel, publisher: m.publisher, protocol: m.protocol, subtopic: m.subtopic}
+	var added map[seriesKey]int64
 	for i := range m.pack {
-		if isCommandState(&m.pack[i]) {
-			ids = append(ids, 0)
-			continue
-		}
 		key.name, key.unit = m.pack[i].Name, m.pack[i].Unit
-		id, err := w.series.lookup(ctx, w.db.write, key, w.fresh)
-		if err != nil {
-			return nil, err
+		id, known := w.series.ids[key] // the writer reads its own map without the lock
+		if !known && !isCommandState(&m.pack[i]) {
+			if added == nil {
+				added = map[seriesKey]int64{}
+			}
+			added[key] = 0
 		}
 		ids = append(ids, id)
 	}
 	w.ids = ids
+	if len(added) == 0 {
+		return ids, nil
+	}
+	if err := w.series.add(ctx, w.db.write, added, w.fresh); err != nil {
+		return nil, err
+	}
+	for i := range ids {
+		if ids[i] == 0 {
+			key.name, key.unit = m.pack[i].Name, m.pack[i].Unit
+			ids[i] = added[key]
+		}
+	}
 	return ids, nil
 }
 

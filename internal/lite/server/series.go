@@ -54,30 +54,31 @@ func loadSeries(ctx context.Context, c *sql.Conn, limit int) (*seriesTable, erro
 	return t, rows.Err()
 }
 
-// lookup answers the id of k, adding it within the group's transaction with
-// the id that fresh answers. A channel that has its number of series refuses
-// another.
-func (t *seriesTable) lookup(ctx context.Context, c *sql.Conn, k seriesKey, fresh func() int64) (int64, error) {
-	// The writer is the only one to change the map, so it reads without the lock.
-	if id, ok := t.ids[k]; ok {
-		return id, nil
-	}
-	if t.count[k.channel] >= t.max {
-		return 0, fault.New(fault.Invalid, "the channel has its number of series").
-			With("n", k.name, "at most "+strconv.Itoa(t.max)+" different names and units in a channel")
-	}
-	k = k.clone()
-	id := fresh()
-	_, err := c.ExecContext(ctx, `INSERT INTO series(id, channel, publisher, protocol, subtopic, name, unit) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		id, k.channel, k.publisher, k.protocol, k.subtopic, k.name, k.unit)
-	if err != nil {
-		return 0, err
+// add stores series of one channel within the group's transaction, and their
+// ids, which fresh answers, in added. A channel that has its number of series
+// refuses them all.
+func (t *seriesTable) add(ctx context.Context, c *sql.Conn, added map[seriesKey]int64, fresh func() int64) error {
+	for k := range added {
+		if t.count[k.channel]+len(added) > t.max {
+			return fault.New(fault.Invalid, "the channel has its number of series").
+				With("n", k.name, "at most "+strconv.Itoa(t.max)+" different names and units in a channel")
+		}
+		break
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.set(k, id)
-	t.journal = append(t.journal, seriesChange{k, id, true})
-	return id, nil
+	for k := range added {
+		kept, id := k.clone(), fresh()
+		_, err := c.ExecContext(ctx, `INSERT INTO series(id, channel, publisher, protocol, subtopic, name, unit) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+			id, k.channel, k.publisher, k.protocol, k.subtopic, k.name, k.unit)
+		if err != nil {
+			return err
+		}
+		added[k] = id
+		t.set(kept, id)
+		t.journal = append(t.journal, seriesChange{kept, id, true})
+	}
+	return nil
 }
 
 // clone keeps a series from holding on to the message its name came in.
