@@ -44,6 +44,7 @@ type cflow struct {
 	maxLatency float64
 	maxLoss    float64
 	kbit       int64
+	index      int32 // in Demand.Flows
 }
 
 // apartGroup is an anti-affinity or redundancy group with two or more units.
@@ -79,7 +80,7 @@ func compile(s *topology.Snapshot, d *Demand) *compiled {
 		c.index[d.Elements[k].ID] = int32(k)
 	}
 	for k := range d.Flows {
-		c.addFlow(&d.Flows[k])
+		c.addFlow(&d.Flows[k], int32(k))
 	}
 	c.linkFlows()
 	c.addApart(d)
@@ -141,8 +142,8 @@ func within(a, b topology.Capacity) bool {
 	return a.CPU <= b.CPU && a.Memory <= b.Memory && a.Storage <= b.Storage
 }
 
-func (c *compiled) addFlow(f *Flow) {
-	x := cflow{a: -1, b: -1, fixed: f.FromNode + f.ToNode, maxLatency: f.MaxLatencyMS, maxLoss: f.MaxLoss, kbit: f.BandwidthKbit}
+func (c *compiled) addFlow(f *Flow, at int32) {
+	x := cflow{a: -1, b: -1, fixed: f.FromNode + f.ToNode, maxLatency: f.MaxLatencyMS, maxLoss: f.MaxLoss, kbit: f.BandwidthKbit, index: at}
 	if f.From != "" {
 		x.a = c.unitOf[c.index[f.From]]
 	}

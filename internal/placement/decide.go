@@ -41,24 +41,16 @@ func Decide(st State, demands []Demand, o Options) Decision {
 	if err != nil {
 		return rejectAll(demands, o, err)
 	}
-	s := pool.Get().(*search)
-	defer s.release()
+	s := claim()
 	s.reset(st, o, o.objective())
 	outcomes := s.build(demands)
 	Strategies[o.Strategy](s)
 	d := s.decision(outcomes)
+	s.release()
 	if o.Explain {
-		d.Explanations = s.explainAll()
+		d.Explanations = Explain(st, demands, o, &d)
 	}
 	return d
-}
-
-// release gives the scratch back without keeping the caller's state alive.
-func (s *search) release() {
-	s.snap, s.ledger, s.obj = nil, nil, nil
-	clear(s.elems)
-	clear(s.demands)
-	pool.Put(s)
 }
 
 func (o Options) withDefaults() Options {

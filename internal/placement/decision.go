@@ -96,6 +96,8 @@ type Wait struct {
 	Proven     bool        `json:"proven"`
 	Bottleneck *Bottleneck `json:"bottleneck,omitempty"`
 	Detail     string      `json:"detail"`
+	// Relaxation is the smallest single change that serves it; set by Explain.
+	Relaxation *Relaxation `json:"relaxation,omitempty"`
 }
 
 // Decision is the answer of Decide.

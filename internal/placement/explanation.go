@@ -64,4 +64,5 @@ type Bottleneck struct {
 	Required   string `json:"required,omitempty"`
 	Available  string `json:"available,omitempty"`
 	Detail     string `json:"detail"`
+	alone      bool   // the element could have no node even if nothing else were placed
 }

@@ -107,7 +107,37 @@ type nodeState struct {
 	delta   topology.Capacity // what the plan changes in the ledger's row
 }
 
-var pool = sync.Pool{New: func() any { return new(search) }}
+// idle keeps a few searches, so that their scratch survives garbage collection.
+var idle struct {
+	sync.Mutex
+	list []*search
+}
+
+const maxIdle = 8
+
+func claim() *search {
+	idle.Lock()
+	defer idle.Unlock()
+	if n := len(idle.list); n > 0 {
+		s := idle.list[n-1]
+		idle.list = idle.list[:n-1]
+		return s
+	}
+	return new(search)
+}
+
+// release gives the scratch back without keeping the caller's state alive.
+func (s *search) release() {
+	s.snap, s.ledger, s.obj = nil, nil, nil
+	clear(s.elems)
+	clear(s.demands)
+	clear(s.seen)
+	idle.Lock()
+	defer idle.Unlock()
+	if len(idle.list) < maxIdle {
+		idle.list = append(idle.list, s)
+	}
+}
 
 func (s *search) reset(st State, o Options, obj *objective) {
 	s.snap, s.ledger, s.opts, s.obj = st.Snapshot, st.Ledger, o, obj
