@@ -126,6 +126,16 @@ func (t *Tx) publish(ctx context.Context, events []slice.Event) error {
 	return err
 }
 
+// lastEvent answers the newest position: where a new subscription begins.
+func (t *Tx) lastEvent(ctx context.Context) (int64, error) {
+	if t.db.dialect.sequenced() {
+		return t.tally.events, nil
+	}
+	var n int64
+	_, err := t.row(ctx, "SELECT value FROM counters WHERE name = 'events'", nil, &n)
+	return n, err
+}
+
 // aside writes what belongs to a resource outside its document: the hash of an
 // API key, and the position of what the placer watches.
 func (t *Tx) aside(ctx context.Context, r slice.Resource, gone bool) error {

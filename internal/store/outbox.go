@@ -61,7 +61,17 @@ func (db *DB) Sequence(ctx context.Context) (int, error) {
 	total := 0
 	for {
 		n := 0
-		err := db.quick(ctx, func(ctx context.Context, t *Tx) error {
+		err := db.view(ctx, func(ctx context.Context, t *Tx) error {
+			had, err := t.row(ctx, "SELECT 1 FROM events WHERE position IS NULL LIMIT 1", nil, &n)
+			if !had {
+				n = 0
+			}
+			return err
+		})
+		if err != nil || n == 0 {
+			return total, err
+		}
+		err = db.quick(ctx, func(ctx context.Context, t *Tx) error {
 			var err error
 			n, err = t.sequence(ctx)
 			return err
@@ -86,6 +96,26 @@ func (t *Tx) sequence(ctx context.Context) (int, error) {
 	t.news = true
 	_, err = t.exec(ctx, "UPDATE counters SET value = $1 WHERE name = 'events'", last+n)
 	return int(n), err
+}
+
+// Delivered keeps how far a subscription's deliveries have come, and the last
+// failure ("": none). It is no change of the resource: no revision, no audit
+// record, no event.
+func (db *DB) Delivered(ctx context.Context, subscription string, position int64, cause string) error {
+	return db.update(ctx, func(ctx context.Context, t *Tx) error {
+		r, err := t.Get(ctx, slice.KindSubscription, subscription)
+		if err != nil {
+			return err
+		}
+		s := r.(*slice.Subscription)
+		s.Position, s.Cause = max(s.Position, position), cause
+		doc, err := encode(s)
+		if err != nil {
+			return err
+		}
+		_, err = t.exec(ctx, "UPDATE resources SET doc = $3 WHERE id = $1 AND revision = $2", s.ID, s.Revision, doc)
+		return err
+	})
 }
 
 // WaitEvents returns soon after a commit that wrote events, at the latest after

@@ -135,6 +135,11 @@ func (t *Tx) insertBatch(ctx context.Context, rs []slice.Resource) error {
 			h.ID = slice.NewID()
 		}
 		h.Revision, h.CreatedAt, h.UpdatedAt = 1, t.now, t.now
+		if s, ok := r.(*slice.Subscription); ok {
+			if s.Position, err = t.lastEvent(ctx); err != nil {
+				return err
+			}
+		}
 		doc, err := encode(r)
 		if err != nil {
 			return err
