@@ -21,11 +21,11 @@ const (
 	droppedQueueFull
 	droppedByServer
 	droppedDamaged
+	droppedRemoved
 	refusedMalformed
 	refusedTooLarge
 	refusedMediaType
 	refusedUnavailable
-	droppedRemoved
 	counters // how many there are
 )
 
@@ -46,11 +46,11 @@ var counterNames = [counters][2]string{
 	droppedQueueFull:   {"dropped", "queue-full"},
 	droppedByServer:    {"dropped", "refused-by-server"},
 	droppedDamaged:     {"dropped", "damaged-on-disk"},
+	droppedRemoved:     {"dropped", "device-removed"},
 	refusedMalformed:   {"refused", "malformed"},
 	refusedTooLarge:    {"refused", "too-large"},
 	refusedMediaType:   {"refused", "media-type"},
 	refusedUnavailable: {"refused", "unavailable"},
-	droppedRemoved:     {"dropped", "device-removed"},
 }
 
 // lostAfterQueue are the drops of records that were already in the queue; the

@@ -98,7 +98,7 @@ func (g *Gateway) getMetrics(w http.ResponseWriter, _ *http.Request) {
 		if name[0] == "refused" {
 			metric = "lite_gateway_messages_refused_total"
 		}
-		if metric != seen && !strings.Contains(b.String(), "# TYPE "+metric+" ") {
+		if metric != seen {
 			fmt.Fprintf(&b, "# TYPE %s counter\n", metric)
 		}
 		seen = metric
