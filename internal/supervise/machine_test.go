@@ -288,3 +288,42 @@ func TestIOFault(t *testing.T) {
 		}
 	}
 }
+
+func TestCleanMappings(t *testing.T) {
+	var smaps strings.Builder
+	for _, m := range []struct{ head, anonymous string }{
+		{"00400000-00401000 r-xp 00000000 fe:00 1 /bin/with space", "0"},
+		{"00401000-00402000 r--p 00001000 fe:00 1                                  /bin/with space", "0"},
+		{"00402000-00403000 r--p 00001000 fe:00 1                                  /bin/with space", "4"}, // relocated
+		{"00403000-00404000 rw-p 00002000 fe:00 1                                  /bin/with space", "0"},
+		{"00404000-00405000 rw-p 00000000 00:00 0", "0"},
+		{"00405000-00406000 r-xp 00000000 fe:00 2                                  /lib/other.so", "0"},
+		{"7ffe0000-7fff0000 rw-p 00000000 00:00 0                                  [stack]", "0"},
+		{"non-sense r-xp 0 0 0 /bin/with space", "0"},
+	} {
+		fmt.Fprintf(&smaps, "%s\nSize: 4 kB\nRss: 4 kB\nAnonymous: %s kB\nVmFlags: rd ex mr\n", m.head, m.anonymous)
+	}
+	got := fmt.Sprint(cleanMappings([]byte(smaps.String()), "/bin/with space"))
+	if want := fmt.Sprint([]mapping{{0x400000, 0x401000}, {0x401000, 0x402000}}); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestSlimShimServesOn: a shim that gave its memory back still does its work.
+func TestSlimShimServesOn(t *testing.T) {
+	b := serving(t, "serve")
+	b.launch()
+	st := b.ready()
+	rss := func() int {
+		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", st.Shim.PID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages, _ := strconv.Atoi(strings.Fields(string(raw))[1])
+		return pages * os.Getpagesize() >> 10
+	}
+	before := rss()
+	b.until("slimmer", func(s State) bool { return time.Since(st.Started) > slimAfter && rss() < before })
+	b.ready()
+	t.Logf("resident: %d KiB at first, %d KiB later", before, rss())
+}

@@ -190,8 +190,11 @@ func (s *shim) makeGroups(hs []hierarchy) {
 
 // loop acts until the function was stopped on demand.
 func (s *shim) loop() {
+	settled := time.NewTimer(slimAfter)
 	for !s.done() {
 		select {
+		case <-settled.C:
+			slim()
 		case <-s.chld:
 			s.reap()
 		case <-s.restart.C:
