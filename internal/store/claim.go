@@ -118,15 +118,20 @@ func again(op *operation.Operation, needed bool) (func() error, error) {
 	if err != nil {
 		return nil, fault.New(fault.Internal, "an operation cannot be stored").Because(err)
 	}
-	fence, wake, runs := op.Fence, op.Wake, 0
+	was, runs := *op, 0
 	return func() error {
 		if runs++; runs == 1 {
 			return nil
 		}
-		*op = operation.Operation{}
-		err := json.Unmarshal(doc, op)
-		op.Fence, op.Wake = fence, wake
-		return err
+		// What op shares with others by reference comes from the document.
+		var deep operation.Operation
+		if err := json.Unmarshal(doc, &deep); err != nil {
+			return err
+		}
+		*op = was
+		op.Params, op.Steps, op.History = deep.Params, deep.Steps, deep.History
+		op.RootCause, op.Causes, op.Leftovers, op.FinishedAt = deep.RootCause, deep.Causes, deep.Leftovers, deep.FinishedAt
+		return nil
 	}, nil
 }
 
@@ -146,6 +151,11 @@ func (t *Tx) save(ctx context.Context, op *operation.Operation) error {
 	doc, err := encode(op)
 	if err != nil {
 		return err
+	}
+	if op.SignalsSeen > 0 {
+		if _, err := t.exec(ctx, "DELETE FROM signals WHERE operation = $1 AND seq <= $2", op.ID, op.SignalsSeen); err != nil {
+			return err
+		}
 	}
 	text := "UPDATE operations SET state = $3, open = $4, revision = $5, finished_at = $6, doc = $7"
 	args := []any{op.ID, op.Fence, string(op.State), openFlag(op.State), op.Revision, finished(op), doc}
@@ -172,48 +182,27 @@ func (t *Tx) save(ctx context.Context, op *operation.Operation) error {
 }
 
 // Signals answers the requests recorded for these operations (nil: all that
-// owner leases) and takes them.
+// owner leases) that no save has acted on, oldest first.
 func (db *DB) Signals(ctx context.Context, owner string, ids []string) ([]operation.Signal, error) {
-	waiting := false
-	err := db.view(ctx, func(ctx context.Context, t *Tx) error {
-		var seq int64
-		had, err := t.row(ctx, "SELECT seq FROM signals ORDER BY seq LIMIT 1", nil, &seq)
-		waiting = had
-		return err
-	})
-	if err != nil || !waiting {
-		return nil, err
+	if ids != nil && len(ids) == 0 {
+		return nil, nil
+	}
+	text := "SELECT s.seq, s.operation, s.verb, s.mode, s.actor FROM signals s JOIN operations o ON o.id = s.operation WHERE o.owner = $1 AND o.open = 1"
+	args := []any{owner}
+	if ids != nil {
+		list, more := in(2, ids)
+		text, args = text+" AND o.id IN ("+list+")", append(args, more...)
 	}
 	var out []operation.Signal
-	err = db.quick(ctx, func(ctx context.Context, t *Tx) error {
-		out = out[:0]
-		args := []any{owner}
-		only := ""
-		if ids != nil {
-			if len(ids) == 0 {
-				return nil
-			}
-			list, more := in(2, ids)
-			only, args = " AND id IN ("+list+")", append(args, more...)
-		}
-		var last int64
-		err := t.each(ctx, "SELECT seq, operation, verb, mode, actor FROM signals WHERE operation IN (SELECT id FROM operations WHERE owner = $1 AND open = 1"+only+") ORDER BY seq"+db.dialect.lockRows(),
-			args, func(r *sql.Rows) error {
-				var s operation.Signal
-				err := r.Scan(&last, &s.Operation, &s.Verb, &s.Mode, &s.Actor)
-				out = append(out, s)
-				return err
-			})
-		if err != nil || len(out) == 0 {
+	err := db.view(ctx, func(ctx context.Context, t *Tx) error {
+		return t.each(ctx, text+" ORDER BY s.seq", args, func(r *sql.Rows) error {
+			var s operation.Signal
+			err := r.Scan(&s.Position, &s.Operation, &s.Verb, &s.Mode, &s.Actor)
+			out = append(out, s)
 			return err
-		}
-		_, err = t.exec(ctx, "DELETE FROM signals WHERE seq <= "+bind(len(args)+1)+" AND operation IN (SELECT id FROM operations WHERE owner = $1 AND open = 1"+only+")", append(args, last)...)
-		return err
+		})
 	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
+	return out, err
 }
 
 // Wait returns soon after a commit that concerns operations, at the latest

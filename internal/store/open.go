@@ -33,20 +33,21 @@ type Options struct {
 
 // DB is an open store. Its methods may be used by many goroutines.
 type DB struct {
-	dialect dialect
-	opts    Options
-	path    string // SQLite's file
-	log     *slog.Logger
-	readers *sql.DB // PostgreSQL: all connections
-	stmts   *stmtCache
-	writer  *writer // SQLite only
-	side    *sql.DB // PostgreSQL: reads outside the caller's transaction
-	clock   clock
-	open    openCount
-	work    bell // operations or signals may be there
-	news    bell // events may be there
-	closers []func() error
-	once    sync.Once
+	dialect  dialect
+	opts     Options
+	path     string // SQLite's file
+	readOnly bool
+	log      *slog.Logger
+	readers  *sql.DB // PostgreSQL: all connections
+	stmts    *stmtCache
+	writer   *writer // SQLite only
+	side     *sql.DB // PostgreSQL: reads outside the caller's transaction
+	clock    clock
+	open     openCount
+	work     bell // operations or signals may be there
+	news     bell // events may be there
+	closers  []func() error
+	once     sync.Once
 }
 
 var (
@@ -77,6 +78,9 @@ func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
 	}
 	return db, nil
 }
+
+// lite reports whether the store is SQLite.
+func (db *DB) lite() bool { return db.dialect.name() == "sqlite" }
 
 // parseDSN answers "postgres", or "sqlite" and the file's path.
 func parseDSN(dsn string) (scheme, path string, err error) {
@@ -123,7 +127,7 @@ func (db *DB) Dialect() string { return db.dialect.name() }
 
 // Now is the database's clock.
 func (db *DB) Now(ctx context.Context) (time.Time, error) {
-	if db.writer != nil {
+	if db.lite() {
 		return db.clock.now(), nil
 	}
 	var us int64

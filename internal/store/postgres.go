@@ -65,16 +65,17 @@ func (postgresDialect) lockRows() string { return " FOR UPDATE SKIP LOCKED" }
 
 const channel = "osmoslice"
 
-func (db *DB) openPostgres(ctx context.Context, dsn string) error {
-	db.dialect = postgresDialect{}
+// openPool opens the connections and sees that the server answers.
+func (db *DB) openPool(ctx context.Context, dsn string) (*pq.Connector, error) {
 	cfg, err := pq.NewConfig(dsn)
 	if err != nil {
 		// The driver's words may quote the DSN, which holds a password.
-		return fault.New(fault.Invalid, "the PostgreSQL DSN is not valid").With("database", "postgres://…", "postgres://user@host:port/database?sslmode=disable|require|verify-ca|verify-full")
+		return nil, fault.New(fault.Invalid, "the PostgreSQL DSN is not valid").
+			With("database", "postgres://…", "postgres://user@host:port/database?sslmode=disable|require|verify-ca|verify-full")
 	}
 	connector, err := pq.NewConnectorConfig(cfg)
 	if err != nil {
-		return translate(err)
+		return nil, translate(err)
 	}
 	pool := sql.OpenDB(connector)
 	n := db.opts.Readers
@@ -85,13 +86,20 @@ func (db *DB) openPostgres(ctx context.Context, dsn string) error {
 	pool.SetMaxIdleConns(n)
 	db.readers = pool
 	db.stmts = newStmtCache(func(ctx context.Context, text string) (*sql.Stmt, error) { return pool.PrepareContext(ctx, text) })
+	db.closers = append(db.closers, func() error { db.stmts.close(); return pool.Close() })
+	return connector, translate(pool.PingContext(ctx))
+}
+
+func (db *DB) openPostgres(ctx context.Context, dsn string) error {
+	db.dialect = postgresDialect{}
+	connector, err := db.openPool(ctx, dsn)
+	if err != nil {
+		return err
+	}
 	db.side = sql.OpenDB(connector)
 	db.side.SetMaxOpenConns(1)
-	db.closers = append(db.closers, db.side.Close, func() error { db.stmts.close(); return pool.Close() })
-	if err := pool.PingContext(ctx); err != nil {
-		return translate(err)
-	}
-	if err := migrate(ctx, pool, db.dialect); err != nil {
+	db.closers = append(db.closers, db.side.Close)
+	if err := migrate(ctx, db.readers, db.dialect); err != nil {
 		return err
 	}
 	return db.listen(dsn)

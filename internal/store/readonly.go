@@ -2,38 +2,48 @@ package store
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"path/filepath"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
 )
 
-// OpenReadOnly opens a store that another process may be writing, for reading
-// and Backup only: a SQLite file without taking its lock and without migrating
-// it. What writes to it fails.
+// OpenReadOnly opens a store for reading and Backup, also while another process
+// serves it; it takes no lock and changes nothing. A schema of another release
+// is refused.
 func OpenReadOnly(ctx context.Context, dsn string, o Options) (*DB, error) {
+	db := &DB{opts: o, log: o.Log, readOnly: true}
 	scheme, path, err := parseDSN(dsn)
+	if err == nil && scheme == "postgres" {
+		db.dialect = postgresDialect{}
+		_, err = db.openPool(ctx, dsn)
+	} else if err == nil {
+		db.dialect = sqliteDialect{}
+		err = db.openExisting(path)
+	}
+	if err == nil {
+		var version int64
+		err = translate(db.readers.QueryRowContext(ctx, "SELECT max(version_id) FROM goose_db_version").Scan(&version))
+		if err == nil && version != schemaVersion() {
+			err = fault.New(fault.Unavailable, "the database has schema %d, this program knows %d: use the release that serves it", version, schemaVersion())
+		}
+	}
 	if err != nil {
-		return nil, err
-	}
-	if scheme == "postgres" {
-		return Open(ctx, dsn, o)
-	}
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, translate(err)
-	}
-	if _, err := os.Stat(abs); err != nil {
-		return nil, fault.New(fault.NotFound, "no database at %s", abs).Because(err)
-	}
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
-	db := &DB{dialect: sqliteDialect{}, opts: o, log: o.Log, path: abs}
-	if err := db.openReaders(abs, []string{"busy_timeout(10000)"}); err != nil {
 		_ = db.Close()
-		return nil, err
+		return nil, inFile(db.path, err)
 	}
 	return db, nil
+}
+
+// openExisting opens a file for reading that must be there.
+func (db *DB) openExisting(path string) error {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return translate(err)
+	}
+	if _, err := os.Stat(abs); err != nil {
+		return fault.New(fault.NotFound, "database file %s does not exist", abs).Because(err)
+	}
+	db.path = abs
+	return db.openReaders(abs, []string{"busy_timeout(10000)"})
 }

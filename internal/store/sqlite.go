@@ -181,8 +181,8 @@ func checkSQLite(ctx context.Context, wdb *sql.DB, abs string) error {
 
 // inFile names the file in a translated error.
 func inFile(path string, err error) error {
-	if err == nil {
-		return nil
+	if err == nil || path == "" || strings.Contains(err.Error(), path) {
+		return err
 	}
 	f := fault.Of(err)
 	out := *f

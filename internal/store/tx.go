@@ -159,24 +159,28 @@ func (db *DB) View(ctx context.Context, fn func(ctx context.Context, tx operatio
 }
 
 func (db *DB) update(ctx context.Context, fn func(ctx context.Context, t *Tx) error) error {
-	if db.writer != nil {
-		return db.writer.update(ctx, fn)
-	}
-	return db.updatePostgres(ctx, sql.LevelSerializable, fn)
+	return db.run(ctx, sql.LevelSerializable, fn)
 }
 
 // quick is update without conflict detection between rows, for single
 // statements that carry their own conditions (claims, leases).
 func (db *DB) quick(ctx context.Context, fn func(ctx context.Context, t *Tx) error) error {
-	if db.writer != nil {
+	return db.run(ctx, sql.LevelReadCommitted, fn)
+}
+
+func (db *DB) run(ctx context.Context, level sql.IsolationLevel, fn func(ctx context.Context, t *Tx) error) error {
+	switch {
+	case db.readOnly:
+		return fault.New(fault.Internal, "the store was opened for reading only")
+	case db.writer != nil:
 		return db.writer.update(ctx, fn)
 	}
-	return db.updatePostgres(ctx, sql.LevelReadCommitted, fn)
+	return db.updatePostgres(ctx, level, fn)
 }
 
 func (db *DB) view(ctx context.Context, fn func(ctx context.Context, t *Tx) error) error {
 	o := sql.TxOptions{ReadOnly: true}
-	if db.writer == nil {
+	if !db.lite() {
 		o.Isolation = sql.LevelRepeatableRead
 	}
 	tx, err := db.readers.BeginTx(ctx, &o)
