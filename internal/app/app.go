@@ -21,7 +21,9 @@ import (
 	"github.com/osmoslice/osmoslice/internal/operation"
 	"github.com/osmoslice/osmoslice/internal/placement"
 	"github.com/osmoslice/osmoslice/internal/rest"
+	"github.com/osmoslice/osmoslice/internal/rest/filter"
 	"github.com/osmoslice/osmoslice/internal/secret"
+	"github.com/osmoslice/osmoslice/internal/slice"
 	"github.com/osmoslice/osmoslice/internal/store"
 	"github.com/osmoslice/osmoslice/internal/version"
 )
@@ -50,11 +52,12 @@ type App struct {
 	handler http.Handler
 	metrics *prometheus.Registry
 
-	http    *http.Server
-	address net.Addr
-	cancel  context.CancelFunc
-	loops   sync.WaitGroup
-	closers []func(context.Context) error
+	http     *http.Server
+	address  net.Addr
+	draining chan struct{} // closed: live streams end
+	cancel   context.CancelFunc
+	loops    sync.WaitGroup
+	closers  []func(context.Context) error
 }
 
 // New makes the service, ready to Start. c must be Resolved.
@@ -159,7 +162,7 @@ func (a *App) northbound(vault *secret.Vault) error {
 	a.hub = event.NewHub(a.db, event.HubOptions{})
 	a.hooks = event.NewWebhooks(a.db, vault, event.WebhookOptions{Allow: allow, GiveUp: a.c.Callbacks.GiveUp, Log: a.log})
 	deps := rest.Deps{
-		Idempotency: idempotency{a.db}, Events: a.db, Audit: audit{a.db},
+		Idempotency: idempotency{a.db}, Events: feed{a.db, a.hub}, Audit: audit{a.db},
 		BodyBytes: a.c.Limits.BodyBytes, RatePerSecond: a.c.Limits.RatePerSecond, RateBurst: a.c.Limits.RateBurst, Log: a.log,
 	}.With(a.service)
 	if a.plugins.simulated != nil {
@@ -254,7 +257,7 @@ func (a *App) retain(ctx context.Context) {
 func (a *App) Stop(ctx context.Context) error {
 	var errs []error
 	if a.http != nil {
-		// Streams never become idle: they end with the loops' context.
+		close(a.draining)
 		quick, cancel := context.WithTimeout(ctx, a.c.Listen.DrainTimeout/4)
 		errs = append(errs, ignore(a.http.Shutdown(quick), context.DeadlineExceeded))
 		cancel()

@@ -28,10 +28,10 @@ func lists(ctx context.Context, b *bench) error {
 	}
 	slice := id(made)
 	pages := map[string]string{
-		"plain":                   "/iotDevices?pageSize=100",
-		"filtered":                "/iotDevices?pageSize=100&filter=(eq,protocol,HTTP)",
-		"filtered, rare":          "/iotDevices?pageSize=100&filter=(eq,name,dev-0000042)",
-		"of a slice, two filters": "/iotSlices/" + slice + "/iotDevices?pageSize=100&filter=(eq,protocol,COAP);(eq,state,DESIGNED)",
+		"plain":                   "/iotDevices?limit=100",
+		"filtered":                "/iotDevices?limit=100&filter=(eq,protocol,HTTP)",
+		"filtered, rare":          "/iotDevices?limit=100&filter=(eq,name,dev-0000042)",
+		"of a slice, two filters": "/iotSlices/" + slice + "/iotDevices?limit=100&filter=(eq,protocol,COAP);(eq,state,DESIGNED)",
 	}
 	if err := s.devices(ctx, slice, 0, b.s.fewDevices); err != nil {
 		return err

@@ -50,7 +50,7 @@ func (s *service) quiet(ctx context.Context, n int) error {
 
 // open tells whether an operation is open (1 or 0: one page of one).
 func (s *service) open(ctx context.Context) (int, error) {
-	b, err := s.call(ctx, "GET", "/lcmOpOccs?pageSize=1&filter=(in,operationState,STARTING,PROCESSING,FAILED_TEMP,ROLLING_BACK)", nil, http.StatusOK)
+	b, err := s.call(ctx, "GET", "/lcmOpOccs?limit=1&filter=(in,operationState,STARTING,PROCESSING,FAILED_TEMP,ROLLING_BACK)", nil, http.StatusOK)
 	if err != nil {
 		return 0, err
 	}
@@ -61,7 +61,7 @@ func (s *service) open(ctx context.Context) (int, error) {
 
 // failed counts operations that did not complete.
 func (s *service) failed(ctx context.Context) error {
-	b, err := s.call(ctx, "GET", "/lcmOpOccs?pageSize=1&filter=(in,operationState,ROLLED_BACK,FAILED,PARTIALLY_COMPLETED)", nil, http.StatusOK)
+	b, err := s.call(ctx, "GET", "/lcmOpOccs?limit=1&filter=(in,operationState,ROLLED_BACK,FAILED,PARTIALLY_COMPLETED)", nil, http.StatusOK)
 	if err != nil {
 		return err
 	}
