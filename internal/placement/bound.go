@@ -34,6 +34,12 @@ func (s *search) keptBound() {
 			b.unsure += at
 		}
 	}
+	for k := range s.flows {
+		f := &s.flows[k]
+		if from, to := s.end(f.a), s.end(f.b); from != to && from != -1 && to != -1 && (f.a < 0 || !s.elems[f.a].unsure) && (f.b < 0 || !s.elems[f.b].unsure) {
+			b.sure += s.obj.Traffic
+		}
+	}
 	for _, n := range s.touched {
 		st := &s.nodes[n]
 		if st.count == 0 {

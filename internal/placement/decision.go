@@ -78,6 +78,7 @@ type Terms struct {
 	Waiting    float64 `json:"waiting,omitempty"`
 	Moves      float64 `json:"moves,omitempty"`
 	Preference float64 `json:"preference,omitempty"`
+	Traffic    float64 `json:"traffic,omitempty"`
 	Balance    float64 `json:"balance,omitempty"`
 	Energy     float64 `json:"energy,omitempty"`
 	Price      float64 `json:"price,omitempty"`
@@ -85,7 +86,7 @@ type Terms struct {
 
 // Total is the sum of the terms.
 func (t Terms) Total() float64 {
-	return t.Waiting + t.Moves + t.Preference + t.Balance + t.Energy + t.Price
+	return t.Waiting + t.Moves + t.Preference + t.Traffic + t.Balance + t.Energy + t.Price
 }
 
 // Wait is a demand that could not be served, and why.

@@ -86,8 +86,16 @@ func (b *brancher) prepare() {
 	}
 }
 
-// alone lists the nodes that fit a unit when no other is placed.
-func (b *brancher) alone(k int32) []candidate { return b.candidates(k, nil) }
+// alone lists the nodes that fit a unit when no other is placed, by their cost
+// without traffic, which depends on the others.
+func (b *brancher) alone(k int32) []candidate {
+	list := b.candidates(k, nil)
+	for i := range list {
+		list[i].cost -= b.traffic(k, list[i].node)
+	}
+	slices.SortStableFunc(list, func(x, y candidate) int { return cmp.Compare(x.cost, y.cost) })
+	return list
+}
 
 // branch decides the units from i on; cost is that of those before.
 func (b *brancher) branch(i int, cost float64) {
@@ -117,7 +125,7 @@ func (b *brancher) branch(i int, cost float64) {
 			continue
 		}
 		e, st := &b.elems[k], &b.nodes[c.node]
-		now := b.static(e, c.node) + b.moveCost(e, c.node) + b.phi(st, noCapacity) - b.phi(st, minus(noCapacity, e.req))
+		now := b.traffic(k, c.node) + b.static(e, c.node) + b.moveCost(e, c.node) + b.phi(st, noCapacity) - b.phi(st, minus(noCapacity, e.req))
 		b.branch(i+1, cost+now)
 		b.drop(k)
 		if b.stop {
@@ -154,13 +162,18 @@ func (b *brancher) rest(i int) float64 {
 	return sum
 }
 
+// cheapest is the least a unit can still cost: preference, moves, balance and
+// the traffic with what is placed.
 func (b *brancher) cheapest(i int) float64 {
-	k := b.order[i]
+	k, best := b.order[i], math.Inf(1)
 	for _, c := range b.sites[i] {
+		if c.cost >= best {
+			break
+		}
 		b.steps++
 		if b.fits(k, c.node) {
-			return c.cost
+			best = min(best, c.cost+b.traffic(k, c.node))
 		}
 	}
-	return math.Inf(1)
+	return best
 }

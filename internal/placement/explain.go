@@ -209,7 +209,7 @@ func (s *search) reason(ds *demandState, e *elem, x *Explanation) string {
 // unitTerms is what a unit that has no node now would cost on n, by cause.
 func (s *search) unitTerms(k, n int32) Terms {
 	e, node := &s.elems[k], s.snap.Node(n)
-	return Terms{Moves: s.moveCost(e, n), Preference: e.pref[s.snap.KindIndex(n)], Balance: s.marginal(n, e),
+	return Terms{Moves: s.moveCost(e, n), Preference: e.pref[s.snap.KindIndex(n)], Traffic: s.traffic(k, n), Balance: s.marginal(n, e),
 		Energy: s.obj.Energy * e.unit.cores * node.EnergyPerCPU, Price: s.obj.Price * e.unit.cores * node.PricePerCPU}
 }
 

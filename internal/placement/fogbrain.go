@@ -35,7 +35,7 @@ func fogbrain(s *search) {
 			d.order = nil
 			continue
 		}
-		d.order = f.order
+		d.order = d.c.elementsOf(f.order)
 		if many {
 			s.demote(d)
 		}
@@ -60,7 +60,7 @@ func (s *search) demote(d *demandState) {
 		}
 	}
 	for _, k := range d.order {
-		last(s.elems[d.first+k].at)
+		last(s.nodeOf(d, k))
 	}
 }
 
@@ -85,7 +85,19 @@ func (s *search) hold(d *demandState, sign int64) {
 type replay struct {
 	*search
 	d     *demandState
-	order []int32 // accepted elements, oldest first
+	order []int32 // accepted units, oldest first
+}
+
+// elementsOf lists the elements of units; but for affinity, one each.
+func (c *compiled) elementsOf(units []int32) []int32 {
+	if len(c.units) == len(c.source.Elements) {
+		return units
+	}
+	var out []int32
+	for _, u := range units {
+		out = append(out, c.units[u].members...)
+	}
+	return out
 }
 
 func (c *compiled) orderBuffer() []int32 { return make([]int32, 0, len(c.source.Elements)) }
@@ -103,7 +115,7 @@ func (r *replay) decide() bool {
 		r.drop(r.d.first + k)
 	}
 	r.order = r.order[:0]
-	all := make([]int32, len(r.d.c.source.Elements))
+	all := make([]int32, len(r.d.c.units))
 	for k := range all {
 		all[k] = int32(k)
 	}
@@ -115,7 +127,8 @@ func (r *replay) decide() bool {
 }
 
 // keepInOrder walks the old placement. It answers the elements that are new, in
-// the order of the specification, and those that need attention, in old order.
+// the order of the specification, and those that need attention, in old order;
+// both by unit.
 func (r *replay) keepInOrder() (fresh, needs []int32) {
 	held := 0
 	if r.d.held != nil && !r.opts.Replace {
@@ -127,8 +140,12 @@ func (r *replay) keepInOrder() (fresh, needs []int32) {
 			if k < 0 {
 				continue
 			}
-			held++
+			k = r.d.c.unitOf[k]
 			u := r.d.first + k
+			if r.elems[u].at >= 0 || len(r.elems[u].unit.members) > 1 && slices.Contains(needs, k) {
+				continue // decided with another of its elements
+			}
+			held++
 			if r.elems[u].sites.has(h.node) && r.node(h.node).up && r.try(u, h.node) {
 				r.order = append(r.order, k)
 				continue
@@ -137,10 +154,10 @@ func (r *replay) keepInOrder() (fresh, needs []int32) {
 			needs = append(needs, k)
 		}
 	}
-	if held == len(r.d.c.source.Elements) {
+	if held == len(r.d.c.units) {
 		return nil, needs
 	}
-	for k := range r.d.c.source.Elements {
+	for k := range r.d.c.units {
 		if r.elems[r.d.first+int32(k)].at < 0 && !slices.Contains(needs, int32(k)) {
 			fresh = append(fresh, int32(k))
 		}

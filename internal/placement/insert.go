@@ -29,15 +29,16 @@ func (s *search) best(k int32) int32 {
 	if e.home >= 0 {
 		away = s.obj.Move * float64(e.leastMoves())
 		if s.node(e.home).up && e.sites.has(e.home) && s.fits(k, e.home) {
-			found = candidate{e.home, s.moveCost(e, e.home) + s.static(e, e.home) + s.marginal(e.home, e)}
+			found = candidate{e.home, s.moveCost(e, e.home) + s.static(e, e.home) + s.marginal(e.home, e) + s.traffic(k, e.home)}
 		}
 	}
 	least := math.Inf(1)
+	near, far := s.neighbours(k)
 	for _, kind := range s.kindsByCost(e) {
 		nodes, prices := e.sites.byKind[kind], e.sites.unit[kind]
 		for j, n := range nodes {
 			static := e.pref[kind] + e.unit.cores*prices[j]
-			if static >= least && static+away >= found.cost {
+			if static >= least && static+away+far >= found.cost && len(near) == 0 {
 				break // sorted: no later node of this kind is better
 			}
 			s.steps++
@@ -53,6 +54,10 @@ func (s *search) best(k int32) int32 {
 			if e.home >= 0 {
 				cost += s.moveCost(e, n)
 			}
+			if cost+far-s.saved(near, n) >= found.cost {
+				continue
+			}
+			cost += far - s.saved(near, n)
 			if cost < found.cost && s.apartOK(k, n) && s.flowsOK(k, n) {
 				found = candidate{n, cost}
 			}
@@ -62,6 +67,51 @@ func (s *search) best(k int32) int32 {
 		e.least = least
 	}
 	return found.node
+}
+
+// neighbour is a node with flows to or from a unit.
+type neighbour struct {
+	node  int32
+	flows int
+}
+
+// neighbours are the nodes that hold the other ends of a unit's flows, and what
+// those flows cost if the unit is on none of them.
+func (s *search) neighbours(k int32) (list []neighbour, all float64) {
+	list = s.near[:0]
+	e := &s.elems[k]
+	for _, x := range e.unit.adj {
+		f := &s.flows[e.fbase+x]
+		other := f.a
+		if other == k {
+			other = f.b
+		}
+		n := s.end(other)
+		if n == -1 {
+			continue
+		}
+		all += s.obj.Traffic
+		i := 0
+		for i < len(list) && list[i].node != n {
+			i++
+		}
+		if i == len(list) {
+			list = append(list, neighbour{n, 0})
+		}
+		list[i].flows++
+	}
+	s.near = list
+	return list, all
+}
+
+// saved is the traffic that a unit on n spares.
+func (s *search) saved(near []neighbour, n int32) float64 {
+	for i := range near {
+		if near[i].node == n {
+			return s.obj.Traffic * float64(near[i].flows)
+		}
+	}
+	return 0
 }
 
 func (s *search) marginal(n int32, e *elem) float64 {
@@ -97,7 +147,7 @@ func (s *search) candidates(k int32, out []candidate) []candidate {
 		for j, n := range e.sites.byKind[kind] {
 			s.steps++
 			if st := s.node(n); st.up && within(e.req, st.free) && s.apartOK(k, n) && s.flowsOK(k, n) {
-				out = append(out, candidate{n, e.pref[kind] + e.unit.cores*e.sites.unit[kind][j] + s.marginal(n, e) + s.moveCost(e, n)})
+				out = append(out, candidate{n, e.pref[kind] + e.unit.cores*e.sites.unit[kind][j] + s.marginal(n, e) + s.moveCost(e, n) + s.traffic(k, n)})
 			}
 		}
 	}

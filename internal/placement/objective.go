@@ -46,6 +46,18 @@ func inverse(c int64) float64 {
 	return 1 / float64(c)
 }
 
+// traffic is what the flows of a unit cost if it were on n: those that would
+// then run between different nodes.
+func (s *search) traffic(k, n int32) float64 {
+	e, c := &s.elems[k], 0
+	for _, x := range e.unit.adj {
+		if _, _, ok := s.ends(&s.flows[e.fbase+x], k, n); ok {
+			c++
+		}
+	}
+	return s.obj.Traffic * float64(c)
+}
+
 // movesTo is how many members of a unit would have moved if it were on n.
 func (e *elem) movesTo(n int32) int {
 	if e.homes == nil {
@@ -81,6 +93,11 @@ func (s *search) terms() Terms {
 		st := &s.nodes[n]
 		if st.count > 0 {
 			t.Balance += s.phi(st, topology.Capacity{}) - st.basePhi
+		}
+	}
+	for k := range s.flows {
+		if from, to := s.end(s.flows[k].a), s.end(s.flows[k].b); from != to && from != -1 && to != -1 {
+			t.Traffic += s.obj.Traffic
 		}
 	}
 	for k := range s.demands {

@@ -56,11 +56,12 @@ const defaultBackstop = 100 * time.Millisecond
 
 // Weights are the prices of the objective; the cost of a decision is their sum.
 // The defaults make it lexicographic in practice: waiting, moves, preference,
-// then balance, energy and price.
+// then traffic, balance, energy and price.
 type Weights struct {
 	Waiting    float64 `json:"waiting"`    // per demand left waiting
 	Move       float64 `json:"move"`       // per element moved
 	Preference float64 `json:"preference"` // per unit of Preferences
+	Traffic    float64 `json:"traffic"`    // per flow between different nodes
 	Balance    float64 `json:"balance"`    // per squared utilisation of a node's scarcest resource
 	Energy     float64 `json:"energy"`     // per watt
 	Price      float64 `json:"price"`      // per price unit and hour
@@ -76,7 +77,7 @@ type Weights struct {
 // DefaultWeights is the default objective.
 func DefaultWeights() Weights {
 	return Weights{
-		Waiting: 1e6, Move: 1000, Preference: 10, Balance: 1, Energy: 0.001, Price: 0.1,
+		Waiting: 1e6, Move: 1000, Preference: 10, Traffic: 0.5, Balance: 1, Energy: 0.001, Price: 0.1,
 		Hysteresis: 5, LatencyBoundMS: 50,
 		LatencyBound: map[topology.Kind]float64{topology.DeviceEdge: 0, topology.NetworkEdge: 1, topology.Fog: 2, topology.Cloud: 4, topology.Access: 1, topology.Transport: 3, topology.Core: 3},
 		Relaxed:      map[topology.Kind]float64{topology.Cloud: 0, topology.Core: 0, topology.Fog: 1, topology.Transport: 1, topology.NetworkEdge: 2, topology.Access: 2, topology.DeviceEdge: 3},

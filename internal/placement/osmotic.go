@@ -266,7 +266,7 @@ func (s *search) improve(k int32, least float64) bool {
 // unitCost is what a unit that has no node now would cost on n.
 func (s *search) unitCost(k, n int32) float64 {
 	e := &s.elems[k]
-	return s.static(e, n) + s.marginal(n, e) + s.moveCost(e, n)
+	return s.static(e, n) + s.marginal(n, e) + s.moveCost(e, n) + s.traffic(k, n)
 }
 
 // gapOpen reports whether the present state is not yet known to be optimal.

@@ -42,6 +42,7 @@ type search struct {
 	visit       []int32 // the nodes in the order that fogbrain visits them
 	closed      bool    // the optimum is proven
 	kinds       []int
+	near        []neighbour
 	todo        []int32
 	ids         []int32
 	ids2        []int32

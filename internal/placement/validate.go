@@ -167,7 +167,7 @@ func (o *Options) Validate() error {
 
 func (w *Weights) validate() error {
 	for name, v := range map[string]float64{"waiting": w.Waiting, "move": w.Move, "preference": w.Preference,
-		"balance": w.Balance, "energy": w.Energy, "price": w.Price, "hysteresis": w.Hysteresis, "latencyBoundMs": w.LatencyBoundMS} {
+		"traffic": w.Traffic, "balance": w.Balance, "energy": w.Energy, "price": w.Price, "hysteresis": w.Hysteresis, "latencyBoundMs": w.LatencyBoundMS} {
 		if math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {
 			return fault.Field("weights/"+name, fmt.Sprint(v), "a finite number, 0 or more")
 		}

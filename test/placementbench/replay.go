@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"runtime"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -55,6 +54,20 @@ type player struct {
 
 // replay decides every step of an instance.
 func replay(in *instance.Instance, s settings, emit func(line) error) (*summary, error) {
+	p, err := newPlayer(in, s)
+	if err != nil {
+		return nil, err
+	}
+	steps := in.Steps()
+	for k := 0; k < in.Total && (s.steps == 0 || k < s.steps); k++ {
+		if err := p.step(k, steps, emit); err != nil {
+			return nil, fmt.Errorf("%s: step %d: %w", in.Name, k, err)
+		}
+	}
+	return p.sum, nil
+}
+
+func newPlayer(in *instance.Instance, s settings) (*player, error) {
 	snap, err := in.Snapshot()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", in.Name, err)
@@ -63,14 +76,7 @@ func replay(in *instance.Instance, s settings, emit func(line) error) (*summary,
 		sum: &summary{Instance: in.Name, Model: string(s.options.Model), Strategy: s.options.Strategy, Nodes: len(in.Nodes)}}
 	p.o.Headroom, p.o.Replace = in.Headroom, s.full
 	p.ledger = placement.NewLedger(snap)
-	steps := in.Steps()
-	for k := 0; k < in.Total && (s.steps == 0 || k < s.steps); k++ {
-		runtime.GC() // so that no step pays for the garbage of the steps before
-		if err := p.step(k, steps, emit); err != nil {
-			return nil, fmt.Errorf("%s: step %d: %w", in.Name, k, err)
-		}
-	}
-	return p.sum, nil
+	return p, nil
 }
 
 func (p *player) step(k int, steps *instance.StepReader, emit func(line) error) error {

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/osmoslice/osmoslice/internal/placement"
+	"github.com/osmoslice/osmoslice/test/placementgen/instance"
+)
+
+// BenchmarkUnchanged decides again when nothing has changed.
+func BenchmarkUnchanged(b *testing.B) {
+	for _, dir := range []string{"vr_160", "fogarm_30"} {
+		for _, strategy := range []string{"fogbrain", "osmotic"} {
+			b.Run(dir+"/"+strategy, func(b *testing.B) {
+				in, err := instance.Read(filepath.Join("testdata", dir))
+				if err != nil {
+					b.Fatal(err)
+				}
+				p, err := newPlayer(in, settings{options: placement.Options{Strategy: strategy}})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := p.step(0, in.Steps(), func(line) error { return nil }); err != nil {
+					b.Fatal(err)
+				}
+				st := placement.State{Snapshot: p.snap, Ledger: p.ledger}
+				for b.Loop() {
+					if d := placement.Decide(st, p.demands, p.o); !d.Plan.Empty() {
+						b.Fatal("changed")
+					}
+				}
+			})
+		}
+	}
+}
