@@ -160,12 +160,13 @@ func (d *Driver) forget(ctx context.Context, p place, u supervise.Unit, before *
 	d.prune(ctx) // or the next Delete does
 }
 
-// switchTo ends the old function, puts the new one's files in place and starts
-// it.
+// switchTo ends the old function, puts the new one's files in place, starts it,
+// and only then says so for ever.
 func (d *Driver) switchTo(ctx context.Context, p place, u supervise.Unit, r, before *record, dep domain.Deployment, w wish, sum string, numbers map[string]int) error {
 	oldFiles := r.Files
 	r.Ports, r.Endpoints, r.Files = numbers, p.endpoints(dep.Ports, numbers), sortedKeys(w.files)
-	if st, alive, _ := u.State(ctx); !alive || st.Digest != w.spec.Digest() || st.Phase == supervise.Failed {
+	st, alive, _ := u.State(ctx)
+	if !alive || st.Digest != w.spec.Digest() || st.Phase == supervise.Failed {
 		if before != nil {
 			if err := writeRecord(u.Dir, r, false); err != nil {
 				return err
@@ -183,23 +184,73 @@ func (d *Driver) switchTo(ctx context.Context, p place, u supervise.Unit, r, bef
 			return err
 		}
 		d.o.failpoint("apply:files")
-		if err := u.Launch(ctx, d.o.ShimPath, w.spec); err != nil {
-			return err
-		}
-		d.o.failpoint("apply:launched")
 	}
-	if err := d.releasePorts(p.owner(dep.Release), numbers); err != nil {
+	wait := syncAll(unitFiles(u.Dir, r.Files)...) // meanwhile the shim starts
+	err := u.Launch(ctx, d.o.ShimPath, w.spec)
+	if err == nil {
+		err = syncAll(u.SpecPath(), u.Dir)()
+	}
+	if serr := wait(); err == nil {
+		err = serr
+	}
+	if err != nil {
 		return err
 	}
-	if before != nil {
+	d.o.failpoint("apply:launched")
+	return d.settle(ctx, p, u, r, before != nil)
+}
+
+// settle gives back what the wish before needed and this one does not, and
+// writes the record that makes the wish durable.
+func (d *Driver) settle(ctx context.Context, p place, u supervise.Unit, r *record, update bool) error {
+	if err := d.releasePorts(p.owner(r.Release), r.Ports); err != nil {
+		return err
+	}
+	if update {
 		if err := d.prune(ctx); err != nil {
 			return err
 		}
 	}
 	r.Progress = applied
+	wait := syncAll(p.units())
 	err := writeRecord(u.Dir, r, true)
+	if serr := wait(); err == nil {
+		err = serr
+	}
 	d.o.failpoint("apply:done")
 	return err
+}
+
+// unitFiles are the executable, the files and their directories.
+func unitFiles(dir string, files []string) []string {
+	paths := []string{filepath.Join(dir, "exe"), filepath.Join(dir, "work")}
+	for _, name := range files {
+		path := filepath.Join(dir, "work", name)
+		paths = append(paths, path, filepath.Dir(path))
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// syncAll begins to bring all paths to the disk, side by side so that one
+// commit of the file system's journal serves many; wait waits for it.
+func syncAll(paths ...string) (wait func() error) {
+	errs := make(chan error, len(paths))
+	for _, path := range paths {
+		go func() { errs <- supervise.Sync(path) }()
+	}
+	return func() error {
+		var err error
+		for range paths {
+			if e := <-errs; err == nil {
+				err = e
+			}
+		}
+		if err != nil {
+			return supervise.IOFault(err, "cannot bring the function's files to the disk")
+		}
+		return nil
+	}
 }
 
 func newRecord(p place, dep domain.Deployment) *record {

@@ -50,7 +50,8 @@ func (r record) ref(s domain.Site) domain.Ref {
 	return domain.Ref{Site: s, Slice: r.Slice, Element: r.Element, Release: r.Release, Generation: r.Generation}
 }
 
-// readRecord answers nil when there is none.
+// readRecord answers nil when there is none. An intent that a power cut left
+// unreadable is an intent all the same.
 func readRecord(dir string) (*record, error) {
 	b, err := os.ReadFile(filepath.Join(dir, recordFile))
 	if errors.Is(err, os.ErrNotExist) {
@@ -60,8 +61,8 @@ func readRecord(dir string) (*record, error) {
 		return nil, supervise.IOFault(err, "cannot read a deployment's record")
 	}
 	var r record
-	if err := json.Unmarshal(b, &r); err != nil {
-		return nil, fault.New(fault.Internal, "the record of a deployment is damaged").Because(err)
+	if json.Unmarshal(b, &r) != nil {
+		return &record{Progress: applying, Release: filepath.Base(dir)}, nil
 	}
 	if r.Version > 1 {
 		return nil, fault.New(fault.Unavailable, "the record of a deployment has version %d, this service knows version 1", r.Version)

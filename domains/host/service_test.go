@@ -80,6 +80,11 @@ func (o order) carryOut(d *Driver) error {
 // serviceProcess starts a service; its output is read line by line.
 func serviceProcess(t testing.TB, o order, attr *syscall.SysProcAttr) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
+	return startService(t, "/proc/self/exe", o, attr)
+}
+
+func startService(t testing.TB, bin string, o order, attr *syscall.SysProcAttr) (*exec.Cmd, *bufio.Scanner) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "order.json")
 	raw, err := json.Marshal(o)
 	if err == nil {
@@ -88,7 +93,7 @@ func serviceProcess(t testing.TB, o order, attr *syscall.SysProcAttr) (*exec.Cmd
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("/proc/self/exe", "service", file)
+	cmd := exec.Command(bin, "service", file)
 	cmd.SysProcAttr, cmd.Stderr = attr, os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -182,6 +187,57 @@ func TestAdoptedAfterKill9OfTheService(t *testing.T) {
 	}
 	if n := f.functions(t, d.Release); n != 1 {
 		t.Errorf("%d functions run", n)
+	}
+}
+
+// TestAdoptedAcrossAnUpgradeOfTheBinary: the service's binary is replaced on
+// disk while its shims run; the new one adopts them and can end them.
+func TestAdoptedAcrossAnUpgradeOfTheBinary(t *testing.T) {
+	f := newFixture(t)
+	dir, name := artefact(t)
+	raw, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(t.TempDir(), "osmosliced")
+	install := func(b []byte) {
+		if err := os.WriteFile(bin+".new", b, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(bin+".new", bin); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := f.Deployment("upgrade")
+	run := func(o order) {
+		o.Options = f.options(t)
+		cmd, out := startService(t, bin, o, nil)
+		if !out.Scan() || out.Text() != "done" {
+			t.Fatalf("the service said %q", out.Text())
+		}
+		cmd.Process.Kill()
+		cmd.Wait()
+	}
+	install(raw)
+	run(order{Wishes: []domain.Deployment{d}})
+	f.ready(t, d)
+	pid := f.pid(t, d.Ref)
+	install(append(raw, 0)) // another binary of the same behaviour
+	newer := d
+	newer.Generation = 2
+	run(order{Wishes: []domain.Deployment{newer}})
+	if st := f.ready(t, newer); f.pid(t, d.Ref) != pid || st.Restarts != 0 || st.Generation != 2 {
+		t.Errorf("pid %d became %d: %+v", pid, f.pid(t, d.Ref), st)
+	}
+	if err := os.Remove(bin); err != nil { // not even the file is needed
+		t.Fatal(err)
+	}
+	f.Disturb(t, d.Ref)
+	f.until(t, d.Ref, "restarted", func(s domain.Status) bool { return s.Phase == domain.Ready && s.Restarts == 1 })
+	install(append(raw, 0, 0))
+	run(order{Wishes: []domain.Deployment{newer}, Delete: true})
+	if left := f.Leftovers(t); len(left) > 0 {
+		t.Errorf("left over: %q", left)
 	}
 }
 

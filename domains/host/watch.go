@@ -134,11 +134,17 @@ func (w *watch) noticed(ctx context.Context, n notice) error {
 		return w.round(ctx)
 	}
 	release := w.dirs[n.wd]
-	if n.mask&unix.IN_IGNORED != 0 {
+	ref, ok := w.known[release]
+	if n.mask&unix.IN_IGNORED != 0 { // removed; perhaps made anew already
 		delete(w.dirs, n.wd)
+		delete(w.known, release)
+		if ok {
+			if err := w.tell(ctx, ref); err != nil {
+				return err
+			}
+		}
 		return w.round(ctx)
 	}
-	ref, ok := w.known[release]
 	if !ok {
 		return nil
 	}

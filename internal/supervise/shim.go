@@ -34,6 +34,7 @@ func ShimMain(args []string) (handled bool) {
 	if len(args) != 3 || args[1] != shimFlag {
 		return false
 	}
+	unix.Umask(0o077)
 	runtime.LockOSThread() // the function dies with the thread that forks it
 	debug.SetGCPercent(20)
 	hand := os.NewFile(3, "handshake")
@@ -137,7 +138,8 @@ func newShim(dir string, spec Spec) *shim {
 	s.log = newLogFile(filepath.Join(dir, logDir), s.spec.LogBytes, s.spec.LogFiles)
 	signal.Notify(s.chld, unix.SIGCHLD)
 	signal.Notify(s.term, unix.SIGTERM)
-	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGPIPE)
+	// Not Ignore: the function would inherit that.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT)
 	return s
 }
 

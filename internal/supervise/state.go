@@ -143,18 +143,19 @@ func WriteFile(path string, b []byte, durable bool) error {
 		err = os.Rename(f.Name(), path)
 	}
 	if err == nil && durable {
-		err = syncDir(filepath.Dir(path))
+		err = Sync(filepath.Dir(path))
 	}
 	return err
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+// Sync brings a file or a directory's entries to the disk.
+func Sync(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	return d.Sync()
+	defer f.Close()
+	return f.Sync()
 }
 
 func writeJSON(path string, v any) error {

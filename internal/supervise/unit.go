@@ -29,6 +29,10 @@ type Unit struct {
 	Dir string // absolute
 }
 
+// SpecPath is where Launch writes the specification. It survives a crash of the
+// service; the caller brings it to the disk if it must survive a power cut.
+func (u Unit) SpecPath() string { return filepath.Join(u.Dir, specFile) }
+
 // Launch makes the unit run exactly spec: a shim that does already is left
 // alone, one that runs another spec is stopped first. It returns when the shim
 // serves and has tried to start the function; State tells how that went.

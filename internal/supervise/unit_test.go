@@ -42,6 +42,30 @@ func TestLaunchReadyStop(t *testing.T) {
 	b.stop() // of what does not run
 }
 
+// TestSignalsAreTheFunctionsOwn: what the shim does with signals is not handed
+// down.
+func TestSignalsAreTheFunctionsOwn(t *testing.T) {
+	b := newBench(t, "")
+	b.spec.Path, b.spec.Args = "/bin/sleep", []string{"1000"}
+	if _, err := os.Stat(b.spec.Path); err != nil {
+		prerequisite(t, err.Error())
+	}
+	b.launch()
+	st := b.ready()
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", st.Function.PID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		if mask, ok := strings.CutPrefix(line, "SigIgn:"); ok && strings.Trim(mask, "\t\n0") != "" {
+			t.Errorf("the function begins with signals ignored: %s", line)
+		}
+		if mask, ok := strings.CutPrefix(line, "SigBlk:"); ok && strings.Trim(mask, "\t\n0") != "" {
+			t.Errorf("the function begins with signals blocked: %s", line)
+		}
+	}
+}
+
 func TestAnotherSpecReplaces(t *testing.T) {
 	b := serving(t, "serve")
 	b.launch()
