@@ -16,13 +16,14 @@ import (
 // Secrets keeps values that nothing else may hold. A reference is a secret's
 // id or its name within the tenant.
 type Secrets interface {
-	// Put stores a value under s (Name, Tenant and Owner are read) in the
-	// caller's transaction, a new version when the name is taken, and answers
-	// the resource.
+	// Put stores a value under s (Name, Tenant, Owner, Description and Labels
+	// are read) in the caller's transaction: a new secret, or the next version
+	// when the tenant has one of that name.
 	Put(ctx context.Context, tx operation.Tx, s slice.Secret, value []byte) (*slice.Secret, error)
-	// Generate makes a value of printable characters with at least 128 bits of
-	// entropy and Puts it.
+	// Generate Puts a random printable value and answers it.
 	Generate(ctx context.Context, tx operation.Tx, s slice.Secret) (*slice.Secret, []byte, error)
+	// Find answers the secret that ref means for a tenant, or fault.NotFound.
+	Find(ctx context.Context, tx operation.Tx, tenant, ref string) (*slice.Secret, error)
 	// Resolve answers the newest value, or fault.NotFound.
 	Resolve(ctx context.Context, tx operation.Tx, tenant, ref string) ([]byte, error)
 	// Delete removes a secret with all its values; absent is not an error.
@@ -61,14 +62,10 @@ type Config struct {
 	MaxOpen int
 	// Built is the catalogue written by Bootstrap; nil: catalogue.Products().
 	Built []slice.Product
-	Clock func() time.Time // nil: time.Now
+	// Marker makes the store's marker of the page that ends with a resource, or
+	// (kind "") an operation.
+	Marker func(kind slice.Kind, id string) string
+	Clock  func() time.Time // nil: time.Now
 	NewID func() string    // nil: UUID version 7
 	Log   *slog.Logger     // nil: discards
-}
-
-// Service is the use cases. It is safe for concurrent use.
-type Service struct {
-	c     Config
-	place *placer
-	keys  keyCache
 }

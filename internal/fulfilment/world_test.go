@@ -1,0 +1,181 @@
+package fulfilment_test
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/osmoslice/osmoslice/domains/simulated"
+	"github.com/osmoslice/osmoslice/internal/actor"
+	"github.com/osmoslice/osmoslice/internal/domain"
+	"github.com/osmoslice/osmoslice/internal/fulfilment"
+	"github.com/osmoslice/osmoslice/internal/operation"
+	"github.com/osmoslice/osmoslice/internal/secret"
+	"github.com/osmoslice/osmoslice/internal/slice"
+	"github.com/osmoslice/osmoslice/internal/store"
+)
+
+// world is a service on a real store with simulated sites.
+type world struct {
+	t       testing.TB
+	db      *store.DB
+	vault   *secret.Vault
+	sites   *simulated.Driver
+	svc     *fulfilment.Service
+	ctx     context.Context // a system-admin's
+	tenant  *slice.Tenant
+	limits  operation.Limits
+	stopped []func()
+}
+
+// quick limits let tests see the end of operations soon.
+func quick() operation.Limits {
+	return operation.Limits{
+		Attempts: 3, BackoffBase: 5 * time.Millisecond, BackoffMax: 20 * time.Millisecond,
+		StepTimeout: 5 * time.Second, Total: 20 * time.Second, Rollback: 10 * time.Second, Hold: time.Hour,
+	}
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	return openWorld(t, t.TempDir(), quick())
+}
+
+func openWorld(t testing.TB, dir string, limits operation.Limits) *world {
+	t.Helper()
+	ctx := context.Background()
+	db, err := store.Open(ctx, filepath.Join(dir, "osmoslice.db"), store.Options{Synchronous: "NORMAL"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := secret.LoadKeys(filepath.Join(dir, "secret.key"))
+	if err != nil {
+		if keys, err = secret.CreateKeys(filepath.Join(dir, "secret.key")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sites, err := simulated.New(simulated.Options{Dir: filepath.Join(dir, "sites")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, db: db, vault: secret.New(keys, db), sites: sites, limits: limits}
+	w.ctx = actor.With(ctx, actor.Service("test"))
+	w.svc = w.service()
+	if _, err := w.svc.Bootstrap(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, stop := range w.stopped {
+			stop()
+		}
+		_ = db.Close()
+	})
+	return w
+}
+
+func (w *world) service() *fulfilment.Service {
+	w.t.Helper()
+	p := w.sites.Platform()
+	svc, err := fulfilment.New(fulfilment.Config{
+		Store: w.db, Secrets: w.vault, Limits: w.limits, Marker: store.Marker,
+		Plugins:   map[string]domain.Plugin{"simulated": {Name: "simulated", Driver: w.sites}},
+		Platforms: map[string]fulfilment.Platform{"simulated": {Gateway: p, Server: p}},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return svc
+}
+
+// run starts a runner, and answers how to stop it.
+func (w *world) run() (stop func()) {
+	w.t.Helper()
+	r, err := operation.NewRunner(operation.RunnerConfig{Store: w.db, Executor: w.svc, Lease: 2 * time.Second, Drain: 5 * time.Second})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = r.Run(ctx) }()
+	over := false
+	stop = func() {
+		if !over {
+			over = true
+			cancel()
+			<-done
+		}
+	}
+	w.stopped = append([]func(){stop}, w.stopped...)
+	return stop
+}
+
+// tenancy makes a tenant and an infrastructure it may use, with one node.
+func (w *world) tenancy(sites ...string) {
+	w.t.Helper()
+	res, err := w.svc.Create(w.ctx, &slice.Tenant{Meta: slice.Meta{Name: "acme"}}, fulfilment.Options{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.tenant = res.Resource.(*slice.Tenant)
+	for _, name := range sites {
+		w.site(name)
+	}
+}
+
+func (w *world) site(name string) *slice.Infrastructure {
+	w.t.Helper()
+	v := &slice.Infrastructure{Meta: slice.Meta{Name: name}, SharedWith: []string{"*"}, Tier: "DEVICE_EDGE", Plugin: "simulated"}
+	res, err := w.svc.Create(w.ctx, v, fulfilment.Options{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	got := res.Resource.(*slice.Infrastructure)
+	n := &slice.Node{Meta: slice.Meta{Name: "node-1"}, Infrastructure: got.ID, Architecture: "amd64", CPU: 64_000, Memory: 64 << 10, Storage: 1 << 20}
+	if _, err := w.svc.Create(w.ctx, n, fulfilment.Options{}); err != nil {
+		w.t.Fatal(err)
+	}
+	return got
+}
+
+func (w *world) order(name string) fulfilment.SliceOrder {
+	o := fulfilment.SliceOrder{Slice: slice.IoTSlice{Meta: slice.Meta{Name: name, Tenant: w.tenant.ID}}, Instantiate: true}
+	o.Gateways = []slice.Element{{Meta: slice.Meta{Name: "edge"}, Product: "lite-gateway"}}
+	o.Servers = []slice.Element{{Meta: slice.Meta{Name: "cloud"}, Product: "lite-server"}}
+	o.Devices = []slice.Device{{Meta: slice.Meta{Name: "sensor"}, Gateway: "edge", Protocol: "MQTT",
+		Magnitudes: []slice.Magnitude{{Name: "temperature", Unit: "Cel"}}}}
+	return o
+}
+
+// ended waits until an operation is final.
+func (w *world) ended(id string) *operation.Operation {
+	w.t.Helper()
+	return w.until(id, func(op *operation.Operation) bool { return op.State.Final() })
+}
+
+func (w *world) until(id string, is func(*operation.Operation) bool) *operation.Operation {
+	w.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		op, err := w.svc.Operation(w.ctx, id)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if is(op) {
+			return op
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("operation is still %s: %+v", op.State, op.Steps)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+func (w *world) slice(id string) *slice.IoTSlice {
+	w.t.Helper()
+	r, err := w.svc.Get(w.ctx, slice.KindIoTSlice, id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r.(*slice.IoTSlice)
+}
