@@ -131,6 +131,49 @@ func TestLimitsWithoutCgroups(t *testing.T) {
 	}
 }
 
+// TestLimitsInVersion2 lays out a tree as a delegated one looks: the nearest
+// directory has no controllers, its parent has them.
+func TestLimitsInVersion2(t *testing.T) {
+	point := t.TempDir()
+	h := hierarchy{point: point, own: filepath.Join(point, "service", "inner")}
+	near, far := filepath.Join(h.own, "osmoslice-u"), filepath.Join(point, "service", "osmoslice-u")
+	lay(t, near, map[string]string{"cgroup.controllers": "pids\n"})
+	lay(t, far, map[string]string{"cgroup.controllers": "cpu memory pids\n", "cpu.max": "", "memory.max": "", "memory.swap.max": "",
+		"memory.oom.group": "", "memory.events": "low 0\noom 1\noom_kill 0\n"})
+	l := Limits{CPU: 250, Memory: 64}
+	g := planGroups("u", l, []hierarchy{h})
+	g.make("u", l, []hierarchy{h})
+	if g.v2 != far {
+		t.Fatalf("made at %s, want %s", g.v2, far)
+	}
+	if got, want := strings.Join(g.notes, "; "), "cpu limit 250 m by cgroup v2; memory limit 64 MiB by cgroup v2"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	for file, want := range map[string]string{"cpu.max": "25000 100000", "memory.max": "67108864", "memory.swap.max": "0", "memory.oom.group": "1"} {
+		if got, err := os.ReadFile(filepath.Join(far, file)); err != nil || string(got) != want {
+			t.Errorf("%s: %s, want %s, %v", file, got, want, err)
+		}
+	}
+	if g.oomKilled() {
+		t.Error("killed, although nothing was")
+	}
+	lay(t, far, map[string]string{"memory.events": "oom_kill 2\n"})
+	if !g.oomKilled() || g.oomKilled() {
+		t.Error("a kill counts once")
+	}
+}
+
+func lay(t *testing.T, dir string, files map[string]string) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestLogProperties: the files hold an unbroken end of what was written, within
 // their bounds, whatever the chunks.
 func TestLogProperties(t *testing.T) {

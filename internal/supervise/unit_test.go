@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,13 +94,7 @@ func TestLaunchedAtOnceRunsOnce(t *testing.T) {
 	}
 	wg.Wait()
 	b.ready()
-	n := 0
-	for _, p := range processes() {
-		if marked(p.PID, []byte(marker+"="+b.spec.Unit)) {
-			n++
-		}
-	}
-	if n != 1 {
+	if n := len(markedProcesses(b.spec.Unit)); n != 1 {
 		t.Errorf("%d functions run", n)
 	}
 }
@@ -275,6 +270,49 @@ func TestStopEndsAHungShim(t *testing.T) {
 	}
 	b.stop()
 	b.nothingLeft()
+}
+
+// TestStopEndsWhatMultiplies: processes that start others while they are killed.
+func TestStopEndsWhatMultiplies(t *testing.T) {
+	heads := filepath.Join(t.TempDir(), "heads")
+	b := newBench(t, "hydra", heads)
+	b.spec.Grace = 50 * time.Millisecond
+	b.launch()
+	st := b.ready()
+	b.until("many", func(State) bool { return len(descendants(st.Shim.PID)) > 4 })
+	b.stop()
+	b.nothingLeft()
+}
+
+// TestShimKilledAtRandom kills one shim after the other at random moments of
+// its life; never may two functions live.
+func TestShimKilledAtRandom(t *testing.T) {
+	b := serving(t, "serve")
+	r := rand.New(rand.NewPCG(11, 21))
+	for round := range 15 {
+		done := make(chan error, 1)
+		go func() { done <- b.u.Launch(t.Context(), SelfPath, b.spec) }()
+		<-time.After(time.Duration(r.IntN(60)) * time.Millisecond) // the random moment
+		killShims(b.u.Dir)
+		<-done // an error is right: its shim was killed
+		if n := len(markedProcesses(b.spec.Unit)); n > 1 {
+			t.Fatalf("round %d: %d functions live", round, n)
+		}
+	}
+	b.launch()
+	b.ready()
+	if n := len(markedProcesses(b.spec.Unit)); n != 1 {
+		t.Errorf("%d functions live", n)
+	}
+}
+
+func markedProcesses(unit string) (found []int) {
+	for _, p := range processes() {
+		if !p.zombie && marked(p.PID, []byte(marker+"="+unit)) {
+			found = append(found, p.PID)
+		}
+	}
+	return found
 }
 
 func TestStopHonoursItsContext(t *testing.T) {
