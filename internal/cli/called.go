@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"regexp"
+)
+
+// called maps ids to names, as far as they could be found.
+type called struct {
+	names map[string]string
+	sites map[string]string // node id to the name of its infrastructure
+}
+
+func (c *called) of(id string) string {
+	if name := c.names[id]; name != "" {
+		return clean(name)
+	}
+	if id == "" {
+		return "-"
+	}
+	return clean(id)
+}
+
+var idRE = regexp.MustCompile(`[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}`)
+
+// in puts names for ids into a sentence.
+func (c *called) in(sentence string) string {
+	return clean(idRE.ReplaceAllStringFunc(sentence, func(id string) string { return c.of(id) }))
+}
+
+// names looks up what the ids of a decision are called. What cannot be read
+// (a foreign infrastructure) keeps its id.
+func (s *session) names(ctx context.Context, sliceID string, d *decision) *called {
+	c := &called{names: map[string]string{}, sites: map[string]string{}}
+	w, err := s.wire()
+	if err != nil || !d.hasIDs() {
+		return c
+	}
+	learn := func(call call, each func(id, name string)) {
+		rows, err := w.list(ctx, call, 0)
+		if err != nil {
+			return
+		}
+		for _, row := range rows {
+			var v struct{ ID, Name string }
+			if json.Unmarshal(row, &v) == nil {
+				c.names[v.ID] = v.Name
+				if each != nil {
+					each(v.ID, v.Name)
+				}
+			}
+		}
+	}
+	if sliceID != "" {
+		for _, list := range []string{"iotServers", "iotGateways", "microElements"} {
+			learn(call{path: "/iotSlices/{id}/" + list, ids: []string{sliceID}}, nil)
+		}
+	}
+	sites := map[string]string{}
+	learn(call{path: "/infrastructures"}, func(id, name string) { sites[id] = name })
+	for _, id := range sortedKeys(sites) {
+		learn(call{path: "/infrastructures/{id}/nodes", ids: []string{id}}, func(node, _ string) { c.sites[node] = sites[id] })
+		if c.knows(d) {
+			break
+		}
+	}
+	return c
+}
+
+// ids are those a decision speaks of.
+func (d *decision) ids() []string {
+	var ids []string
+	for _, o := range d.Outcomes {
+		for _, a := range o.Placement {
+			ids = append(ids, a.Node)
+		}
+	}
+	for _, e := range d.Explanations {
+		ids = append(ids, e.Element)
+		for _, r := range e.Rejected {
+			ids = append(append(ids, r.Nodes...), r.Nearest.Node)
+		}
+		for _, r := range e.Runners {
+			ids = append(ids, r.Node)
+		}
+	}
+	return ids
+}
+
+func (d *decision) hasIDs() bool {
+	for _, id := range d.ids() {
+		if uuidRE.MatchString(id) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *called) knows(d *decision) bool {
+	for _, id := range d.ids() {
+		if uuidRE.MatchString(id) && c.names[id] == "" {
+			return false
+		}
+	}
+	return true
+}
