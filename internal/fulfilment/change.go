@@ -258,6 +258,12 @@ func (u *unit) nodeUsed(ctx context.Context, n *slice.Node) error {
 	return nil
 }
 
+// declared: a person made it, not discovery.
+func declared(r slice.Resource) bool {
+	n, ok := r.(*slice.Node)
+	return !ok || n.Origin != "discovered"
+}
+
 // below removes, cascading, or refuses because of what lives below r. Tombstones
 // of an infrastructure count too: what they would delete is still there.
 func (u *unit) below(ctx context.Context, r slice.Resource, kinds ...slice.Kind) error {
@@ -275,7 +281,7 @@ func (u *unit) below(ctx context.Context, r slice.Resource, kinds ...slice.Kind)
 		if err != nil {
 			return err
 		}
-		if len(rs) > 0 && !u.o.Cascade {
+		if owns := slices.ContainsFunc(rs, declared); owns && !u.o.Cascade {
 			return fault.New(fault.Conflict, "%s %q still has %d %s; remove them or cascade", r.Kind(), r.Head().Name, len(rs), k)
 		}
 		for _, o := range rs {

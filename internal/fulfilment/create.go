@@ -3,6 +3,7 @@ package fulfilment
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/operation"
@@ -30,6 +31,28 @@ func (s *Service) Create(ctx context.Context, r slice.Resource, o Options) (Resu
 	case *slice.Secret:
 		return Result{}, fault.New(fault.Invalid, "a secret is stored together with its value")
 	}
+	out, err := s.create(ctx, r, o)
+	if v, ok := out.Resource.(*slice.Infrastructure); ok && err == nil && !o.DryRun {
+		s.firstAsk(ctx, v, &out)
+	}
+	return out, err
+}
+
+// firstAsk asks a new infrastructure at once, for as long as a person waits;
+// what it does not answer by then, Watch asks again.
+func (s *Service) firstAsk(ctx context.Context, v *slice.Infrastructure, out *Result) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	asked, err := s.Discover(ctx, v.ID)
+	switch {
+	case err == nil:
+		out.Resource = asked
+	case ctx.Err() == nil:
+		s.c.Log.Warn("a new infrastructure's nodes cannot be stored", "infrastructure", v.Name, "error", err)
+	}
+}
+
+func (s *Service) create(ctx context.Context, r slice.Resource, o Options) (Result, error) {
 	return s.write(ctx, o, func(ctx context.Context, u *unit) (Result, error) {
 		switch v := r.(type) {
 		case *slice.Element:

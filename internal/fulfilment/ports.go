@@ -66,6 +66,6 @@ type Config struct {
 	// (kind "") an operation.
 	Marker func(kind slice.Kind, id string) string
 	Clock  func() time.Time // nil: time.Now
-	NewID func() string    // nil: UUID version 7
-	Log   *slog.Logger     // nil: discards
+	NewID  func() string    // nil: UUID version 7
+	Log    *slog.Logger     // nil: discards
 }

@@ -49,6 +49,7 @@ type Service struct {
 	place   *placer
 	keys    keyCache
 	backlog backlog
+	poke    func(element string)
 }
 
 var _ operation.Executor = (*Service)(nil)

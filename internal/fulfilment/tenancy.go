@@ -16,10 +16,10 @@ func actorOf(ctx context.Context) actor.Actor { return actor.Of(ctx) }
 type ability int
 
 const (
-	reads    ability = iota // any role
-	operates                // changes slices and their members
-	administers             // manages keys and infrastructures of a tenant
-	governs                 // manages tenants and what belongs to the system
+	reads       ability = iota // any role
+	operates                   // changes slices and their members
+	administers                // manages keys and infrastructures of a tenant
+	governs                    // manages tenants and what belongs to the system
 )
 
 func can(r slice.Role, a ability) bool {

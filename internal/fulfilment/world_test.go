@@ -130,12 +130,7 @@ func (w *world) site(name string) *slice.Infrastructure {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	got := res.Resource.(*slice.Infrastructure)
-	n := &slice.Node{Meta: slice.Meta{Name: "node-1"}, Infrastructure: got.ID, Architecture: "amd64", CPU: 64_000, Memory: 64 << 10, Storage: 1 << 20}
-	if _, err := w.svc.Create(w.ctx, n, fulfilment.Options{}); err != nil {
-		w.t.Fatal(err)
-	}
-	return got
+	return res.Resource.(*slice.Infrastructure)
 }
 
 func (w *world) order(name string) fulfilment.SliceOrder {
