@@ -69,6 +69,21 @@ func (d *Driver) InForce(ctx context.Context, id string) (*Script, error) {
 	return &s, nil
 }
 
+// InForce answers the script that the site behaves by: one set by Script, else
+// the script file's, else the connection data's as last seen.
+func (d *Driver) InForce(ctx context.Context, id string) (*Script, error) {
+	t := d.site(id)
+	if err := t.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer t.unlock()
+	if err := d.file.apply(t); err != nil {
+		return nil, err
+	}
+	s := *t.script
+	return &s, nil
+}
+
 // Crash ends the release's function as a fault of its own would.
 func (d *Driver) Crash(ctx context.Context, id, release string) error {
 	t := d.site(id)

@@ -158,6 +158,9 @@ func TestADeadSiteRestartsItsFunctions(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.phase("a")
+		if got, err := w.d.InForce(ctx, w.site.ID); err != nil || s != nil && got.Loss != s.Loss || s == nil && got.Loss != "" {
+			t.Errorf("in force: %+v, %v", got, err)
+		}
 	}
 	st, err := w.d.Observe(ctx, w.wish("a", 0).Ref)
 	if err != nil || st.Phase != domain.Ready || st.Restarts != 1 {
