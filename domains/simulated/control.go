@@ -55,20 +55,6 @@ func (d *Driver) Script(ctx context.Context, id string, s *Script) error {
 	return t.commit(&entry{Op: "script", Script: s})
 }
 
-// InForce answers the script that a site goes by now.
-func (d *Driver) InForce(ctx context.Context, id string) (*Script, error) {
-	t := d.site(id)
-	if err := t.lock(ctx); err != nil {
-		return nil, err
-	}
-	defer t.unlock()
-	if t.script == nil {
-		return &Script{}, nil
-	}
-	s := *t.script
-	return &s, nil
-}
-
 // InForce answers the script that the site behaves by: one set by Script, else
 // the script file's, else the connection data's as last seen.
 func (d *Driver) InForce(ctx context.Context, id string) (*Script, error) {
