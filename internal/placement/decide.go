@@ -14,10 +14,11 @@ type Strategy func(*search)
 
 // Strategies are the ways to decide, by name.
 var Strategies = map[string]Strategy{
-	"exact":    exact,
-	"firstfit": firstfit,
-	"fogbrain": fogbrain,
-	"osmotic":  osmotic,
+	"exact":     exact,
+	"firstfit":  firstfit,
+	"fogbrain":  fogbrain,
+	"hungarian": hungarian,
+	"osmotic":   osmotic,
 }
 
 // StrategyNames lists the strategies in alphabetical order.

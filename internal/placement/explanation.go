@@ -53,6 +53,7 @@ type Relaxation struct {
 	Node       string  `json:"node"`
 	Constraint string  `json:"constraint"`
 	Change     string  `json:"change"`          // a sentence: "give node-3 500 more milli-cores"
+	Flows      []int   `json:"flows,omitempty"` // Demand.Flows to change, by position; none: the element changes
 	Value      float64 `json:"value,omitempty"` // the new bound or capacity, in the constraint's unit
 	Verified   bool    `json:"verified"`        // deciding again with the change placed the demand
 }

@@ -163,7 +163,7 @@ func (s *search) usersOf(from, to int32) []int32 {
 			e := &s.elems[k]
 			for _, x := range e.unit.adj {
 				f := &s.flows[e.fbase+x]
-				if s.end(f.a) == from && s.end(f.b) == to && f.kbit > 0 && !slices.Contains(out, k) {
+				if s.end(f.a) == from && s.end(f.b) == to && !slices.Contains(out, k) {
 					out = append(out, k)
 				}
 			}
@@ -304,7 +304,7 @@ func (s *search) pairOver(c *clash) bool {
 		}
 		for _, x := range e.unit.adj {
 			f := &s.flows[e.fbase+x]
-			if from, to := s.end(f.a), s.end(f.b); to == c.why.peer && from >= 0 && from != to && f.kbit > 0 {
+			if from, to := s.end(f.a), s.end(f.b); to == c.why.peer && from >= 0 && from != to {
 				if p := s.pair(from, to); p.free < 0 && p.flows > 0 {
 					return true
 				}

@@ -25,18 +25,23 @@ func osmotic(s *search) {
 func heuristic(s *search) {
 	s.keepAll()
 	s.pending()
-	for i := 0; i < len(s.todo); {
-		j := i + 1
-		rank := s.rankOf(s.todo[i])
-		for j < len(s.todo) && s.rankOf(s.todo[j]) == rank {
-			j++
-		}
-		s.serve(s.todo[i:j])
-		i = j
-	}
+	s.serveByRank(s.todo)
 	s.readmit()
 	s.giveBackRoom()
 	s.polish()
+}
+
+// serveByRank serves units that are sorted by rank, one rank after the other.
+func (s *search) serveByRank(units []int32) {
+	for i := 0; i < len(units); {
+		j := i + 1
+		rank := s.rankOf(units[i])
+		for j < len(units) && s.rankOf(units[j]) == rank {
+			j++
+		}
+		s.serve(units[i:j])
+		i = j
+	}
 }
 
 func (s *search) rankOf(k int32) int { return s.demands[s.elems[k].dem].rank }

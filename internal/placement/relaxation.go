@@ -80,7 +80,6 @@ func (s *search) relaxation(st State, demands []Demand, o Options, ds *demandSta
 // count as one.
 func (s *search) proposals(ds *demandState, u int32, all []proposal) []proposal {
 	e := &s.elems[u]
-	name := ds.c.source.Elements[e.unit.members[0]].ID
 	best := map[string]proposal{}
 	for n := range int32(s.snap.Size()) {
 		if s.snap.Node(n) == nil {
@@ -94,8 +93,25 @@ func (s *search) proposals(ds *demandState, u int32, all []proposal) []proposal 
 		for _, x := range m {
 			p.size = max(p.size, x.Relative)
 		}
-		x := m[0]
+		x, member := m[0], e.unit.members[0]
+		if x.relax.flow < 0 {
+			member = x.relax.member
+		}
+		name := ds.c.source.Elements[member].ID
 		p.Relaxation = Relaxation{Element: name, Node: x.Node, Constraint: x.Constraint, Value: x.relax.limit, Change: change1(name, x)}
+		for _, y := range m {
+			if y.relax.flow >= 0 {
+				p.Flows = append(p.Flows, int(y.relax.flow))
+				if x.Constraint == "bandwidth" {
+					p.Value = min(p.Value, y.relax.limit)
+				} else {
+					p.Value = max(p.Value, y.relax.limit)
+				}
+			}
+		}
+		for i := range m {
+			m[i].relax.limit = p.Value
+		}
 		if old, ok := best[x.Constraint]; !ok || p.size < old.size {
 			best[x.Constraint] = p
 		}
