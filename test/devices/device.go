@@ -162,3 +162,21 @@ func parseDownloads(body []byte) ([]Command, error) {
 	}
 	return out, nil
 }
+
+// As answers a device that uses the connection of d and says to be another:
+// what an attacker with credentials of its own can try.
+func As(d Device, name string) Device {
+	switch d := d.(type) {
+	case *coapDevice:
+		other := *d
+		other.options.Name = name
+		return &other
+	case *mqttDevice:
+		return &mqttDevice{options: Options{Name: name, Format: d.options.Format}, client: d.client, lost: d.lost}
+	case *httpDevice:
+		other := *d
+		other.options.Name = name
+		return &other
+	}
+	return d
+}
