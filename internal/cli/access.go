@@ -58,7 +58,7 @@ func moment(text string) (string, error) {
 }
 
 func (s *session) createKey(ctx context.Context, n *noun, body map[string]any, tenants []string, saveTo string, change *changeFlags) error {
-	var file *os.File
+	var file io.Writer
 	if saveTo != "" && !change.dryRun { // before the key is made: a token must not get lost
 		f, err := os.OpenFile(saveTo, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
