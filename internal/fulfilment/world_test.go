@@ -29,6 +29,9 @@ type world struct {
 	stopped []func()
 }
 
+// lease is short, so that what a killed runner held is taken over soon.
+const lease = 400 * time.Millisecond
+
 // quick limits let tests see the end of operations soon.
 func quick() operation.Limits {
 	return operation.Limits{
@@ -74,6 +77,89 @@ func openWorld(t testing.TB, dir string, limits operation.Limits) *world {
 	return w
 }
 
+// close stops everything and gives the files free.
+func (w *world) close() {
+	w.t.Helper()
+	for _, stop := range w.stopped {
+		stop()
+	}
+	w.stopped = nil
+	if err := w.db.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// agree checks that the sites hold exactly what the store says, that the ledger
+// says the same, and that no operation is open.
+func (w *world) agree() {
+	w.t.Helper()
+	recorded, held := map[string]string{}, map[string]string{}
+	uses := map[string]int64{}
+	err := w.db.Read(w.ctx, func(ctx context.Context, tx operation.Tx) error {
+		for _, k := range []slice.Kind{slice.KindIoTGateway, slice.KindIoTServer, slice.KindMicroElement} {
+			rs, err := tx.List(ctx, operation.Query{Kind: k, Limit: 1000})
+			if err != nil {
+				return err
+			}
+			for _, r := range rs {
+				e := r.(*slice.Element)
+				for _, d := range []*slice.Deployment{e.Run, e.Previous} {
+					if d != nil {
+						recorded[d.Release] = e.Name
+						uses[d.Node] += d.Requirements.Memory
+					}
+				}
+			}
+		}
+		ts, err := tx.Tombstones(ctx, "", 1000)
+		for _, t := range ts {
+			recorded[t.Release] = "tombstone"
+			for _, u := range t.Uses {
+				uses[u.Node] -= u.Memory
+			}
+		}
+		if err != nil {
+			return err
+		}
+		rows, _, err := tx.Ledger(ctx, 0)
+		for _, r := range rows {
+			if r.Memory != uses[r.Node] {
+				w.t.Errorf("the ledger has %d MiB on node %s, the members %d", r.Memory, r.Node, uses[r.Node])
+			}
+		}
+		if n, err := tx.Open(ctx); err != nil || n != 0 {
+			w.t.Errorf("%d operations are open, error %v", n, err)
+		}
+		sites, err := tx.List(ctx, operation.Query{Kind: slice.KindInfrastructure, Limit: 1000})
+		if err != nil {
+			return err
+		}
+		for _, v := range sites {
+			refs, err := w.sites.List(ctx, domain.Site{ID: v.Head().ID, Name: v.Head().Name})
+			if err != nil {
+				return err
+			}
+			for _, ref := range refs {
+				held[ref.Release] = v.Head().Name
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for r, e := range recorded {
+		if held[r] == "" && e != "tombstone" {
+			w.t.Errorf("the store says %s runs as %s, no site holds it", e, r)
+		}
+	}
+	for r, at := range held {
+		if recorded[r] == "" {
+			w.t.Errorf("site %s holds %s, the store knows nothing of it", at, r)
+		}
+	}
+}
+
 func (w *world) service() *fulfilment.Service {
 	w.t.Helper()
 	p := w.sites.Platform()
@@ -91,7 +177,7 @@ func (w *world) service() *fulfilment.Service {
 // run starts a runner, and answers how to stop it.
 func (w *world) run() (stop func()) {
 	w.t.Helper()
-	r, err := operation.NewRunner(operation.RunnerConfig{Store: w.db, Executor: w.svc, Lease: 2 * time.Second, Drain: 5 * time.Second})
+	r, err := operation.NewRunner(operation.RunnerConfig{Store: w.db, Executor: w.svc, Lease: lease, Drain: 5 * time.Second})
 	if err != nil {
 		w.t.Fatal(err)
 	}
