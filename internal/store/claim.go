@@ -82,7 +82,7 @@ func (db *DB) Renew(ctx context.Context, owner string, ids []string, lease time.
 func (db *DB) Release(ctx context.Context, owner, id string, wake time.Time) error {
 	return db.quick(ctx, func(ctx context.Context, t *Tx) error {
 		// A signal that came meanwhile makes it due at once.
-		_, err := t.exec(ctx, "UPDATE operations SET owner = '', lease_until = 0, wake_at = CASE WHEN EXISTS (SELECT 1 FROM signals WHERE operation = $2) THEN 0 ELSE $3 END WHERE owner = $1 AND id = $2 AND open = 1",
+		_, err := t.exec(ctx, "UPDATE operations SET owner = '', lease_until = 0, wake_at = CASE WHEN EXISTS (SELECT 1 FROM signals WHERE operation = $2) THEN CAST(0 AS BIGINT) ELSE $3 END WHERE owner = $1 AND id = $2 AND open = 1",
 			owner, id, micros(wake))
 		t.work = true
 		return err
@@ -163,7 +163,7 @@ func (t *Tx) save(ctx context.Context, op *operation.Operation) error {
 		text += ", owner = '', lease_until = 0"
 		t.work = true
 	} else if !op.Wake.IsZero() {
-		text += ", owner = '', lease_until = 0, wake_at = CASE WHEN EXISTS (SELECT 1 FROM signals WHERE operation = $1) THEN 0 ELSE $8 END"
+		text += ", owner = '', lease_until = 0, wake_at = CASE WHEN EXISTS (SELECT 1 FROM signals WHERE operation = $1) THEN CAST(0 AS BIGINT) ELSE $8 END"
 		args = append(args, micros(op.Wake))
 		t.work = true
 	}

@@ -77,6 +77,8 @@ func fromPostgres(e *pq.Error) error {
 	switch code := string(e.Code); {
 	case code == "40001" || code == "40P01":
 		return fault.New(fault.Conflict, "others changed the same data at the same time").Because(e).Retrying(fault.Now)
+	case code == "22021" || code == "22P05":
+		return fault.New(fault.Malformed, "the text is not valid UTF-8, or holds a NUL").Because(e)
 	case code[:2] == "23":
 		return fault.New(fault.Conflict, "the change breaks a rule of the store").Because(e)
 	case code == "53100":

@@ -54,7 +54,7 @@ func provider(db *sql.DB, d dialect) (*goose.Provider, error) {
 	kind := goose.DialectSQLite3
 	if d.name() == "postgres" {
 		kind = goose.DialectPostgres
-		locker, err := lock.NewPostgresSessionLocker()
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 600)) // look again every second
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/operation"
@@ -106,6 +107,11 @@ func condition(c operation.Condition, attrs map[string]string) (term, error) {
 	default:
 		return term{}, fault.New(fault.Malformed, "the filter's operator is not known").With("filter", c.Op, "eq, neq, gt, gte, lt, lte, in, nin, cont, ncont")
 	}
+	for _, v := range c.Values {
+		if !utf8.ValidString(v) || strings.Contains(v, "\x00") {
+			return term{}, fault.New(fault.Malformed, "a value of the filter is not text").With("filter", c.Attr, "valid UTF-8 without NUL")
+		}
+	}
 	op := c.Op
 	if op == "eq" {
 		op = "in"
@@ -167,6 +173,10 @@ func (b *builder) arg(v any) string {
 
 func (b *builder) term(t term, column string) {
 	b.text.WriteString(" AND ")
+	if len(t.values) == 0 { // no tenant at all
+		b.text.WriteString("1 = 0")
+		return
+	}
 	switch t.op {
 	case "in", "nin":
 		b.text.WriteString(column)
