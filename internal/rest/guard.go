@@ -10,6 +10,7 @@ import (
 	"github.com/go-openapi/runtime"
 	"github.com/go-openapi/runtime/middleware"
 	"github.com/go-openapi/runtime/security"
+	"github.com/go-openapi/spec"
 
 	"github.com/osmoslice/osmoslice/internal/actor"
 	"github.com/osmoslice/osmoslice/internal/fault"
@@ -37,6 +38,10 @@ func (a *api) guard(next http.Handler) http.Handler {
 		if authorised != nil {
 			r = authorised
 		}
+		if err := known(r, route); err != nil {
+			a.serveError(w, r, err)
+			return
+		}
 		c := callOf(r)
 		if x, ok := who.(*actor.Actor); ok {
 			c.actor = *x
@@ -53,6 +58,37 @@ func (a *api) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// known refuses query parameters that the operation does not have, that come
+// twice, or that are flags with another value than true or false: a dry run must
+// not become a real one by a typing error.
+func known(r *http.Request, route *middleware.MatchedRoute) error {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	types := map[string]spec.Parameter{}
+	var names []string
+	for _, p := range route.Parameters {
+		if p.In == "query" {
+			types[p.Name] = p
+			names = append(names, p.Name)
+		}
+	}
+	for name, values := range r.URL.Query() {
+		p, ok := types[name]
+		v := values[len(values)-1]
+		switch {
+		case !ok:
+			slices.Sort(names)
+			return fault.New(fault.Malformed, "the operation has no such query parameter").With(name, v, list("none", names))
+		case len(values) > 1:
+			return fault.New(fault.Malformed, "a query parameter comes twice").With(name, strings.Join(values, ", "), "one value")
+		case p.Type == "boolean" && v != "true" && v != "false" && (v != "" || !p.AllowEmptyValue):
+			return fault.New(fault.Malformed, "a query parameter is not valid").With(name, v, "true, false")
+		}
+	}
+	return nil
 }
 
 // readBody keeps the bounded body for the binder, the handler and the hash of

@@ -38,6 +38,10 @@ type invalidParam struct {
 // routing and handlers all end here.
 func (a *api) serveError(w http.ResponseWriter, r *http.Request, err error) {
 	status, f := classify(err)
+	var method *openapi.MethodNotAllowedError
+	if errors.As(err, &method) {
+		w.Header().Set("Allow", strings.Join(method.Allowed, ", "))
+	}
 	if status >= http.StatusInternalServerError {
 		a.log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("requestId", callOf(r).id),
 			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("error", err.Error()))
@@ -96,7 +100,7 @@ func classify(err error) (int, *fault.Error) {
 	}
 	var method *openapi.MethodNotAllowedError
 	if errors.As(err, &method) {
-		return http.StatusMethodNotAllowed, fault.New(fault.Invalid, "%s is not a method of this resource", method.Error())
+		return http.StatusMethodNotAllowed, fault.New(fault.Invalid, "%s", method.Error())
 	}
 	if f := validation(err); f != nil {
 		return f.Kind.Status(), f
@@ -167,7 +171,7 @@ func part(err error) *fault.Error {
 		if errors.As(p.Reason, &f) {
 			return f
 		}
-		return fault.New(fault.Malformed, "the body is not valid: %v", p.Reason).With(fieldName(p.Name), p.Value, "")
+		return fault.New(fault.Malformed, "%s is not valid: %v", p.Name, p.Reason).With(fieldName(p.Name), p.Value, "")
 	case errors.As(err, &v):
 		return ofValidation(v)
 	}

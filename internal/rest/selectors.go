@@ -114,15 +114,11 @@ func (s selector) apply(object []byte) ([]byte, error) {
 		return nil, err
 	}
 	if s.only != nil {
-		all, _ := v.(map[string]any)
-		v = only(v, s.only)
-		if m, ok := v.(map[string]any); ok {
-			for _, name := range always {
-				if x, has := all[name]; has {
-					m[name] = x
-				}
-			}
+		keep := slices.Clone(s.only)
+		for _, name := range always {
+			keep = append(keep, []string{name})
 		}
+		v = only(v, keep)
 	}
 	for _, path := range s.without {
 		if !slices.Contains(always, path[0]) {
