@@ -146,6 +146,9 @@ func (a *App) engine() (err error) {
 		CallTimeout: a.c.Operations.StepTimeout, Drain: a.c.Listen.DrainTimeout, Retention: a.c.Retention.Operations,
 		Log: a.log, Metrics: metrics, Failpoints: fail,
 	})
+	if err == nil {
+		a.service.Notify(a.runner.Poke)
+	}
 	return err
 }
 
@@ -159,10 +162,18 @@ func (a *App) northbound(vault *secret.Vault) error {
 		}
 		allow = append(allow, p)
 	}
-	a.hub = event.NewHub(a.db, event.HubOptions{})
-	a.hooks = event.NewWebhooks(a.db, vault, event.WebhookOptions{Allow: allow, GiveUp: a.c.Callbacks.GiveUp, Log: a.log})
+	a.hub = event.NewHub(a.db, event.HubOptions{Log: a.log})
+	replica := slice.NewID()
+	a.hooks = event.NewWebhooks(event.Config{
+		Hub: a.hub, Store: a.db, Progress: a.db, Secrets: vault, Guard: &event.Guard{Allow: allow}, Parse: filter.Parse,
+		Lead: func(ctx context.Context, ttl time.Duration) (bool, error) {
+			return a.db.Lead(ctx, "webhooks", replica, ttl)
+		},
+		GiveUp: a.c.Callbacks.GiveUp, Log: a.log,
+	})
+	a.draining = make(chan struct{})
 	deps := rest.Deps{
-		Idempotency: idempotency{a.db}, Events: feed{a.db, a.hub}, Audit: audit{a.db},
+		Idempotency: idempotency{a.db}, Events: events{a.db, a.hub}, Audit: audit{a.db}, Draining: a.draining,
 		BodyBytes: a.c.Limits.BodyBytes, RatePerSecond: a.c.Limits.RatePerSecond, RateBurst: a.c.Limits.RateBurst, Log: a.log,
 	}.With(a.service)
 	if a.plugins.simulated != nil {

@@ -100,7 +100,7 @@ type Simulated struct {
 // Placement configures the placer.
 type Placement struct {
 	Strategy string `key:"strategy" help:"placement strategy: osmotic, firstfit, exact, …"`
-	Budget   int    `key:"budget" help:"search steps per decision; 0: the default"`
+	Budget   int64  `key:"budget" help:"search steps per decision; 0: the default"`
 }
 
 // Telemetry configures traces.
