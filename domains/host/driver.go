@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -99,6 +100,9 @@ func Plugin(o Options) domain.Plugin {
 	return domain.Plugin{Name: "host", Version: "1", Schema: json.RawMessage(schema), Driver: New(o)}
 }
 
+// machineID is where machine-id(5) is; tests have machines without one.
+var machineID = "/etc/machine-id"
+
 // HostID names this machine. Derived from /etc/machine-id it is a digest: the
 // machine id itself is not to be told to others (machine-id(5)).
 func (d *Driver) HostID() (string, error) {
@@ -107,26 +111,36 @@ func (d *Driver) HostID() (string, error) {
 	if d.o.HostID != "" {
 		return d.o.HostID, nil
 	}
-	if b, err := os.ReadFile("/etc/machine-id"); err == nil && len(strings.TrimSpace(string(b))) >= 32 {
+	if b, err := os.ReadFile(machineID); err == nil && len(strings.TrimSpace(string(b))) >= 32 {
 		sum := sha256.Sum256([]byte("osmoslice host " + strings.TrimSpace(string(b))))
 		d.o.HostID = hex.EncodeToString(sum[:8])
 		return d.o.HostID, nil
 	}
-	path := filepath.Join(d.o.Dir, "host-id")
-	if b, err := os.ReadFile(path); err == nil && len(b) > 0 {
-		d.o.HostID = strings.TrimSpace(string(b))
-		return d.o.HostID, nil
+	id, err := d.madeID()
+	if err == nil {
+		d.o.HostID = id
 	}
-	id := make([]byte, 8)
-	rand.Read(id)
-	if err := d.prepare(d.o.Dir); err != nil {
+	return id, err
+}
+
+// madeID reads or makes the id of a machine that has none of its own.
+func (d *Driver) madeID() (string, error) {
+	lock, err := d.lock(context.Background(), "host-id")
+	if err != nil {
 		return "", err
 	}
-	if err := supervise.WriteFile(path, []byte(hex.EncodeToString(id)), true); err != nil {
+	defer lock.Release()
+	path := filepath.Join(d.o.Dir, "host-id")
+	if b, err := os.ReadFile(path); err == nil && len(bytes.TrimSpace(b)) > 0 {
+		return string(bytes.TrimSpace(b)), nil
+	}
+	b := make([]byte, 8)
+	rand.Read(b)
+	id := hex.EncodeToString(b)
+	if err := supervise.WriteFile(path, []byte(id), true); err != nil {
 		return "", supervise.IOFault(err, "cannot keep this host's id")
 	}
-	d.o.HostID = hex.EncodeToString(id)
-	return d.o.HostID, nil
+	return id, nil
 }
 
 // place is one site as this driver acts on it.
@@ -218,7 +232,7 @@ func (d *Driver) Check(ctx context.Context, s domain.Site) error {
 		return err
 	}
 	probe := filepath.Join(p.dir, ".check")
-	if err := supervise.WriteFile(probe, []byte("ok"), false); err != nil {
+	if err := os.WriteFile(probe, []byte("ok"), 0o600); err != nil {
 		return supervise.IOFault(err, "cannot write to the host domain's directory")
 	}
 	os.Remove(probe)

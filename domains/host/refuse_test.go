@@ -423,6 +423,15 @@ func TestHostID(t *testing.T) {
 	if _, merr := os.Stat("/etc/machine-id"); merr == nil && (err != nil || again != id) {
 		t.Errorf("%q became %q, %v", id, again, err)
 	}
+	machineID = filepath.Join(t.TempDir(), "absent")
+	defer func() { machineID = "/etc/machine-id" }()
+	made := New(Options{Dir: t.TempDir()})
+	first, err := made.HostID()
+	second, err2 := New(made.o).HostID()
+	kept, err3 := New(Options{Dir: made.o.Dir}).HostID()
+	if err != nil || err2 != nil || err3 != nil || len(first) != 16 || first == id || first != second || first != kept {
+		t.Errorf("made %q, then %q and %q; %v %v %v", first, second, kept, err, err2, err3)
+	}
 	site := domain.Site{ID: "s", Name: "roof", Connection: json.RawMessage(`{"hostId":"elsewhere"}`)}
 	_, err = d.Observe(t.Context(), domain.Ref{Site: site, Release: "r"})
 	refused(t, err, fault.Unavailable, fault.Backoff, `"roof"`, `"elsewhere"`, id)

@@ -125,13 +125,15 @@ func readState(dir string) (State, error) {
 
 // WriteFile replaces the file at path by b at once, mode 0600, so that a reader
 // sees the old content or the new and a crash leaves one of them. With durable
-// it survives a power cut as well.
+// it survives a power cut as well. A path has one writer at a time: the new
+// content waits beside it under one name, so that a killed writer's is used up
+// by the next.
 func WriteFile(path string, b []byte, durable bool) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	next := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
 	_, err = f.Write(b)
 	if err == nil && durable {
 		err = f.Sync()
@@ -140,9 +142,13 @@ func WriteFile(path string, b []byte, durable bool) error {
 		err = cerr
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = os.Rename(next, path)
 	}
-	if err == nil && durable {
+	if err != nil {
+		os.Remove(next)
+		return err
+	}
+	if durable {
 		err = Sync(filepath.Dir(path))
 	}
 	return err

@@ -61,17 +61,29 @@ func (u Unit) launch(ctx context.Context, shimPath string, spec Spec) error {
 	if err := u.write(spec); err != nil {
 		return IOFault(err, "cannot write the function's specification")
 	}
+	return u.begin(ctx, shimPath)
+}
+
+// begin starts a shim for what is written and waits for its first word.
+func (u Unit) begin(ctx context.Context, shimPath string) error {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return IOFault(err, "cannot start a shim")
 	}
 	defer r.Close()
-	err = u.exec(shimPath, w)
+	ended, err := u.exec(shimPath, w)
 	w.Close()
 	if err != nil {
 		return IOFault(err, "cannot start a shim")
 	}
-	return handshake(ctx, r)
+	err = handshake(ctx, r)
+	if err != nil && ctx.Err() == nil { // it said so on its way out
+		select {
+		case <-ended:
+		case <-time.After(time.Second):
+		}
+	}
+	return err
 }
 
 func (u Unit) write(spec Spec) error {
@@ -91,11 +103,12 @@ func (u Unit) write(spec Spec) error {
 }
 
 // exec starts the shim in its own session, with an environment that holds
-// nothing of the service's: no secret, no address of its store.
-func (u Unit) exec(shimPath string, hand *os.File) error {
+// nothing of the service's: no secret, no address of its store. The channel
+// closes when the shim ended.
+func (u Unit) exec(shimPath string, hand *os.File) (ended <-chan struct{}, err error) {
 	crash, err := os.OpenFile(filepath.Join(u.Dir, crashFile), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer crash.Close()
 	cmd := exec.Command(shimPath)
@@ -106,10 +119,14 @@ func (u Unit) exec(shimPath string, hand *os.File) error {
 	cmd.ExtraFiles = []*os.File{hand}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
-		return err
+		return nil, err
 	}
-	go cmd.Wait() // the shim outlives us, or we collect it
-	return nil
+	done := make(chan struct{})
+	go func() { // the shim outlives us, or we collect it
+		defer close(done)
+		cmd.Wait()
+	}()
+	return done, nil
 }
 
 func inherited(names ...string) []string {

@@ -85,9 +85,9 @@ func TestLaunchedAtOnceRunsOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
-	for range 5 { // not what Launch promises to bear, but what the lock must
+	for range 5 { // as services do that were killed between fork and lock
 		wg.Go(func() {
-			if err := b.u.launch(t.Context(), SelfPath, b.spec); err != nil && !errors.Is(err, errHeld) {
+			if err := b.u.begin(t.Context(), SelfPath); err != nil && !errors.Is(err, errHeld) {
 				t.Error(err)
 			}
 		})
