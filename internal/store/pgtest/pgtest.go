@@ -150,7 +150,7 @@ func (s *Server) run(started chan<- error) {
 	defer runtime.UnlockOSThread()
 	defer close(s.exited)
 	cmd := s.command("postgres", "-D", s.data, "-k", s.dir, "-c", "listen_addresses=", "-p", "5432",
-		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off",
+		"-c", "fsync=off", "-c", "full_page_writes=off",
 		"-c", "max_connections=100", "-c", "shared_buffers=64MB")
 	cmd.Stdout, cmd.Stderr = s.output, s.output
 	err := cmd.Start()
