@@ -88,11 +88,11 @@ func (d *Driver) replace(ctx context.Context, p place, u supervise.Unit, r *reco
 	}
 	if err != nil && r == nil {
 		if left, _ := readRecord(u.Dir); left == nil {
-			d.bury(ctx, p, dep.Ref)
+			_ = d.bury(ctx, p, dep.Ref) // what refused it is the error to tell
 		}
 	} else if err != nil && r.Generation < dep.Generation && r.Progress == applied {
 		r.Generation = dep.Generation
-		writeRecord(u.Dir, r, true)
+		_ = writeRecord(u.Dir, r, true)
 	}
 	return err
 }
@@ -151,13 +151,13 @@ func (d *Driver) bring(ctx context.Context, p place, u supervise.Unit, before *r
 // forget undoes what an Apply that cannot get its ports has begun.
 func (d *Driver) forget(ctx context.Context, p place, u supervise.Unit, before *record, release string) {
 	if before != nil {
-		d.releasePorts(p.owner(release), before.Ports)
+		_ = d.releasePorts(p.owner(release), before.Ports)
 		return
 	}
 	if d.releasePorts(p.owner(release), nil) == nil {
-		os.RemoveAll(u.Dir) // what cannot be removed is listed, and removed by Delete
+		_ = os.RemoveAll(u.Dir) // what cannot be removed is listed, and removed by Delete
 	}
-	d.prune(ctx) // or the next Delete does
+	_ = d.prune(ctx) // or the next Delete does
 }
 
 // switchTo ends the old function, puts the new one's files in place, starts it,

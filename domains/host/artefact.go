@@ -175,7 +175,7 @@ func (d *Driver) linkStored(ctx context.Context, p place, dir string, pr slice.P
 func (d *Driver) link(dir, sum string) error {
 	to := filepath.Join(dir, "exe")
 	tmp := filepath.Join(dir, ".exe-new")
-	os.Remove(tmp)
+	_ = os.Remove(tmp)
 	if err := os.Link(d.storePath(sum), tmp); err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return fault.New(fault.Conflict, "the executable was removed meanwhile").Because(err).Retrying(fault.Now)
@@ -185,7 +185,7 @@ func (d *Driver) link(dir, sum string) error {
 	if err := os.Rename(tmp, to); err != nil {
 		return supervise.IOFault(err, "cannot link the executable")
 	}
-	os.Remove(tmp) // rename does nothing when both are the same file already
+	_ = os.Remove(tmp) // rename does nothing when both are the same file already
 	return nil
 }
 

@@ -235,7 +235,7 @@ func (d *Driver) Check(ctx context.Context, s domain.Site) error {
 	if err := os.WriteFile(probe, []byte("ok"), 0o600); err != nil {
 		return supervise.IOFault(err, "cannot write to the host domain's directory")
 	}
-	os.Remove(probe)
+	_ = os.Remove(probe)
 	dir := d.artefactDir(p.connection)
 	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
 		return fault.New(fault.Invalid, "the artefact folder cannot be read").Because(errors.Unwrap(err)).

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -107,7 +108,7 @@ func (d *Driver) take(p place, port int, owner string) (why string, err error) {
 	if err == nil {
 		return "", nil
 	}
-	os.Remove(link)
+	_ = os.Remove(link)
 	if errors.Is(err, unix.EADDRINUSE) || errors.Is(err, unix.EACCES) {
 		return "in use or not permitted on this machine", nil
 	}
@@ -118,12 +119,13 @@ func (d *Driver) take(p place, port int, owner string) (why string, err error) {
 // free reports whether the port can be bound, both for TCP and for UDP.
 func free(host string, port int) error {
 	at := net.JoinHostPort(host, strconv.Itoa(port))
-	l, err := net.Listen("tcp", at)
+	var lc net.ListenConfig
+	l, err := lc.Listen(context.Background(), "tcp", at)
 	if err != nil {
 		return err
 	}
-	l.Close()
-	c, err := net.ListenPacket("udp", at)
+	_ = l.Close()
+	c, err := lc.ListenPacket(context.Background(), "udp", at)
 	if err != nil {
 		return err
 	}

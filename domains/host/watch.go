@@ -174,7 +174,7 @@ func openInotify(root string) (*inotify, error) {
 	}
 	in := &inotify{f: os.NewFile(uintptr(fd), "inotify")}
 	if in.root, err = in.watch(root, unix.IN_CREATE|unix.IN_DELETE|unix.IN_MOVED_TO|unix.IN_ONLYDIR); err != nil {
-		in.f.Close()
+		_ = in.f.Close()
 		return nil, err
 	}
 	return in, nil

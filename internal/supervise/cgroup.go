@@ -174,16 +174,16 @@ func makeGroup2(candidates []string, l Limits) string {
 		if n < all { // fails where the parent holds processes
 			parent := filepath.Join(filepath.Dir(dir), "cgroup.subtree_control")
 			for _, c := range []string{"+cpu", "+memory"} {
-				os.WriteFile(parent, []byte(c), 0)
+				_ = os.WriteFile(parent, []byte(c), 0)
 			}
 			n, all = controllersAt(dir, l)
 		}
 		if n <= most {
-			os.Remove(dir)
+			_ = os.Remove(dir)
 			continue
 		}
 		if best != "" {
-			os.Remove(best)
+			_ = os.Remove(best)
 		}
 		if best, most = dir, n; n == all {
 			break
@@ -239,8 +239,8 @@ func setCPU1(dir string, milli int64) error {
 }
 
 func (g *groups) setMemory2(mib int64) error {
-	put(g.v2, "memory.swap.max", "0")  // absent without swap accounting
-	put(g.v2, "memory.oom.group", "1") // since Linux 4.19
+	_ = put(g.v2, "memory.swap.max", "0")  // absent without swap accounting
+	_ = put(g.v2, "memory.oom.group", "1") // since Linux 4.19
 	g.oom = filepath.Join(g.v2, "memory.events")
 	return put(g.v2, "memory.max", strconv.FormatInt(mib<<20, 10))
 }
@@ -248,7 +248,7 @@ func (g *groups) setMemory2(mib int64) error {
 func (g *groups) setMemory1(dir string, mib int64) error {
 	limit := strconv.FormatInt(mib<<20, 10)
 	err := put(dir, "memory.limit_in_bytes", limit)
-	put(dir, "memory.memsw.limit_in_bytes", limit) // absent without swap accounting
+	_ = put(dir, "memory.memsw.limit_in_bytes", limit) // absent without swap accounting
 	g.oom = filepath.Join(dir, "memory.oom_control")
 	return err
 }
@@ -259,11 +259,11 @@ func (g *groups) setMemory1(dir string, mib int64) error {
 func (g *groups) enter() (leave func()) {
 	tid := strconv.Itoa(unix.Gettid())
 	for _, dir := range g.v1 {
-		put(dir, "tasks", tid)
+		_ = put(dir, "tasks", tid)
 	}
 	return func() {
 		for _, dir := range g.home {
-			put(dir, "tasks", tid)
+			_ = put(dir, "tasks", tid)
 		}
 	}
 }
@@ -334,7 +334,7 @@ func killGroup(dir string) {
 	}
 	for _, pid := range groupMembers(dir) {
 		if pid != os.Getpid() {
-			unix.Kill(pid, unix.SIGKILL)
+			_ = unix.Kill(pid, unix.SIGKILL)
 		}
 	}
 }

@@ -49,10 +49,11 @@ func atDir(dir string, f func(short string) error) error {
 
 // listen opens the control socket, replacing what a killed shim left.
 func listen(dir string) (net.Listener, error) {
-	os.Remove(filepath.Join(dir, socketFile))
+	_ = os.Remove(filepath.Join(dir, socketFile))
 	var l net.Listener
 	err := atDir(dir, func(short string) (err error) {
-		l, err = net.Listen("unix", filepath.Join(short, socketFile))
+		var lc net.ListenConfig
+		l, err = lc.Listen(context.Background(), "unix", filepath.Join(short, socketFile))
 		if ul, ok := l.(*net.UnixListener); ok {
 			ul.SetUnlinkOnClose(false)
 		}
@@ -69,7 +70,7 @@ func serve(l net.Listener, calls chan<- call) {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			time.Sleep(10 * time.Millisecond) // out of files: the next one may do
+			<-time.After(10 * time.Millisecond) // out of files: the next one may do
 			continue
 		}
 		go answerOne(c, calls)
@@ -78,7 +79,7 @@ func serve(l net.Listener, calls chan<- call) {
 
 func answerOne(c net.Conn, calls chan<- call) {
 	defer c.Close()
-	c.SetReadDeadline(time.Now().Add(2 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(2 * time.Second))
 	in := call{reply: make(chan answer, 1)}
 	line, err := bufio.NewReaderSize(c, 1024).ReadSlice('\n')
 	if err != nil || json.Unmarshal(line, &in.request) != nil {
@@ -89,8 +90,8 @@ func answerOne(c net.Conn, calls chan<- call) {
 	out.Version = protocolVersion
 	b, err := json.Marshal(out)
 	if err == nil {
-		c.SetWriteDeadline(time.Now().Add(2 * time.Second))
-		c.Write(append(b, '\n'))
+		_ = c.SetWriteDeadline(time.Now().Add(2 * time.Second))
+		_, _ = c.Write(append(b, '\n'))
 	}
 }
 
@@ -107,7 +108,7 @@ func ask(ctx context.Context, dir string, r request) (State, error) {
 		defer c.Close()
 		defer context.AfterFunc(ctx, func() { c.SetDeadline(time.Now()) })()
 		if deadline, ok := ctx.Deadline(); ok {
-			c.SetDeadline(deadline)
+			_ = c.SetDeadline(deadline)
 		}
 		b, err := json.Marshal(r)
 		if err != nil {

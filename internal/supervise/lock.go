@@ -30,12 +30,12 @@ func TakeLock(ctx context.Context, path string, offset int64) (*Lock, error) {
 			return &Lock{f}, nil
 		}
 		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) {
-			f.Close()
+			_ = f.Close()
 			return nil, IOFault(err, "cannot lock")
 		}
 		select {
 		case <-ctx.Done():
-			f.Close()
+			_ = f.Close()
 			return nil, fault.Of(ctx.Err())
 		case <-time.After(wait):
 			wait = min(wait*3/2, 20*time.Millisecond)

@@ -26,7 +26,7 @@ type logFile struct {
 }
 
 func newLogFile(dir string, max int64, keep int) *logFile {
-	os.MkdirAll(dir, 0o700) // a failure shows as dropped output
+	_ = os.MkdirAll(dir, 0o700) // a failure shows as dropped output
 	return &logFile{path: filepath.Join(dir, "function.log"), max: max, keep: keep}
 }
 
@@ -68,14 +68,14 @@ func (l *logFile) ready() bool {
 			return true
 		}
 	}
-	l.f.Close()
+	_ = l.f.Close()
 	l.f = nil
 	for i := l.keep - 1; i >= 1; i-- {
 		older, newer := fmt.Sprintf("%s.%d", l.path, i), l.path
 		if i > 1 {
 			newer = fmt.Sprintf("%s.%d", l.path, i-1)
 		}
-		os.Rename(newer, older) // absent at first
+		_ = os.Rename(newer, older) // absent at first
 	}
 	return l.open(os.O_TRUNC)
 }

@@ -50,7 +50,7 @@ func (p Probe) look(ctx context.Context, running time.Duration) (ok bool, saw st
 // because a shim that pulls in a whole HTTP client is twice as large in memory.
 func get(ctx context.Context, c net.Conn, host, path string) (int, error) {
 	if deadline, ok := ctx.Deadline(); ok {
-		c.SetDeadline(deadline)
+		_ = c.SetDeadline(deadline)
 	}
 	_, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: osmoslice-probe\r\nConnection: close\r\n\r\n", path, host)
 	if err != nil {

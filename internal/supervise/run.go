@@ -91,12 +91,12 @@ func (s *shim) fork() (*run, error) {
 		if !errors.Is(err, unix.ETXTBSY) {
 			break
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-time.After(10 * time.Millisecond)
 		pid, err = syscall.ForkExec(s.spec.Path, argv, attr)
 	}
 	leave()
 	if err != nil {
-		out.Close()
+		_ = out.Close()
 		return nil, err
 	}
 	r := &run{started: time.Now(), out: out, copied: make(chan struct{})}
@@ -144,7 +144,7 @@ func (s *shim) ended(ws syscall.WaitStatus) {
 	case <-r.copied:
 	case <-time.After(200 * time.Millisecond): // while stopping, a descendant may hold it
 	}
-	r.out.Close()
+	_ = r.out.Close()
 	e := exitOf(ws, r.started, time.Now())
 	e.OOM = e.Signal == "killed" && s.groups.oomKilled()
 	e.Tail = s.log.last(s.secrets)
@@ -153,7 +153,7 @@ func (s *shim) ended(ws syscall.WaitStatus) {
 
 func (s *shim) endedWith(e Exit) {
 	s.exit = &e
-	writeJSON(filepath.Join(s.dir, exitFile), e)
+	_ = writeJSON(filepath.Join(s.dir, exitFile), e)
 	s.probe.Stop()
 	if s.stopping {
 		return
@@ -178,13 +178,13 @@ func (s *shim) killAll() {
 			return
 		}
 		for _, p := range left {
-			p.signal(unix.SIGKILL)
+			_ = p.signal(unix.SIGKILL)
 		}
 		if s.stopping || time.Since(begin) > 200*time.Millisecond { // they multiply: kill them at a stroke
 			s.groups.kill()
 		}
 		s.reapStopping()
-		time.Sleep(wait)
+		<-time.After(wait)
 	}
 	if s.stopping {
 		s.kill.Reset(time.Second)
@@ -232,8 +232,8 @@ func (s *shim) sawProbe(r probeResult) {
 		s.save()
 	}
 	if hangs {
-		s.log.Write([]byte("shim: no good answer for " + short(s.spec.Probe.Hang) + ", killed\n"))
-		s.run.id.signal(unix.SIGKILL)
+		_, _ = s.log.Write([]byte("shim: no good answer for " + short(s.spec.Probe.Hang) + ", killed\n"))
+		_ = s.run.id.signal(unix.SIGKILL)
 		return
 	}
 	if s.spec.Probe.Address != "" {

@@ -39,8 +39,8 @@ func ShimMain(args []string) (handled bool) {
 	debug.SetGCPercent(20)
 	hand := os.NewFile(3, "handshake")
 	if err := runShim(args[2], hand); err != nil {
-		fmt.Fprintln(hand, "error: "+err.Error())
-		fmt.Fprintln(os.Stderr, err)
+		_, _ = fmt.Fprintln(hand, "error: "+err.Error())
+		_, _ = fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	return true
@@ -104,8 +104,8 @@ func runShim(dir string, hand *os.File) error {
 	go serve(l, s.calls)
 	s.prepare()
 	s.start()
-	fmt.Fprintln(hand, "ready")
-	hand.Close()
+	_, _ = fmt.Fprintln(hand, "ready")
+	_ = hand.Close()
 	s.loop()
 	return s.leave(l)
 }
@@ -118,13 +118,13 @@ func holdUnit(dir string) (*Lock, error) {
 		return nil, err
 	}
 	if err := setLock(f, unix.F_WRLCK, 0); err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, errHeld
 	}
 	mine, err := f.Stat()
 	there, err2 := os.Stat(path)
 	if err != nil || err2 != nil || !os.SameFile(mine, there) {
-		f.Close() // the unit was removed, perhaps made anew, meanwhile
+		_ = f.Close() // the unit was removed, perhaps made anew, meanwhile
 		return nil, errors.New("the unit is gone")
 	}
 	return &Lock{f}, nil
@@ -243,7 +243,7 @@ func (s *shim) stop(grace time.Duration) {
 	if !s.stopping {
 		s.stopping = true
 		for _, p := range descendants(os.Getpid()) {
-			p.signal(unix.SIGTERM)
+			_ = p.signal(unix.SIGTERM)
 		}
 	}
 	s.kill.Reset(grace)
@@ -257,9 +257,9 @@ func (s *shim) leave(l net.Listener) error {
 	if s.groups.remove() {
 		last.Cgroups = nil
 	}
-	writeJSON(filepath.Join(s.dir, stateFile), last)
-	l.Close()
-	os.Remove(filepath.Join(s.dir, socketFile))
+	_ = writeJSON(filepath.Join(s.dir, stateFile), last)
+	_ = l.Close()
+	_ = os.Remove(filepath.Join(s.dir, socketFile))
 	for _, c := range s.waiting {
 		c.reply <- answer{State: last}
 	}

@@ -28,7 +28,7 @@ func slim() {
 	}
 	for _, m := range cleanMappings(b, exe) {
 		// An error costs nothing but memory.
-		syscall.Syscall(syscall.SYS_MADVISE, m.from, m.to-m.from, syscall.MADV_DONTNEED)
+		_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, m.from, m.to-m.from, syscall.MADV_DONTNEED)
 	}
 }
 

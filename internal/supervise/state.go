@@ -145,7 +145,7 @@ func WriteFile(path string, b []byte, durable bool) error {
 		err = os.Rename(next, path)
 	}
 	if err != nil {
-		os.Remove(next)
+		_ = os.Remove(next)
 		return err
 	}
 	if durable {

@@ -127,6 +127,6 @@ func sweep(s State, within time.Duration) error {
 		if time.Now().After(deadline) {
 			return errors.New("processes or cgroups of the unit do not go away")
 		}
-		time.Sleep(wait)
+		<-time.After(wait)
 	}
 }

@@ -72,7 +72,7 @@ func (u Unit) begin(ctx context.Context, shimPath string) error {
 	}
 	defer r.Close()
 	ended, err := u.exec(shimPath, w)
-	w.Close()
+	_ = w.Close()
 	if err != nil {
 		return IOFault(err, "cannot start a shim")
 	}
@@ -94,7 +94,7 @@ func (u Unit) write(spec Spec) error {
 	if err != nil {
 		return err
 	}
-	l.Close()
+	_ = l.Close()
 	b, err := json.Marshal(spec)
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ func (u Unit) exec(shimPath string, hand *os.File) (ended <-chan struct{}, err e
 		return nil, err
 	}
 	defer crash.Close()
-	cmd := exec.Command(shimPath)
+	cmd := exec.CommandContext(context.Background(), shimPath) // outlives whoever asked for it
 	cmd.Args = []string{"osmosliced", shimFlag, u.Dir}
 	cmd.Dir = "/"
 	cmd.Env = append(inherited("PATH", "TZ", "LANG", "GOCOVERDIR", "GORACE"), "GOMAXPROCS=2", "GOMEMLIMIT=16MiB", "GOGC=20")
@@ -124,7 +124,7 @@ func (u Unit) exec(shimPath string, hand *os.File) (ended <-chan struct{}, err e
 	done := make(chan struct{})
 	go func() { // the shim outlives us, or we collect it
 		defer close(done)
-		cmd.Wait()
+		_ = cmd.Wait()
 	}()
 	return done, nil
 }
@@ -216,7 +216,7 @@ func (u Unit) Stop(ctx context.Context) error {
 	if err := sweep(st, 5*time.Second); err != nil {
 		return IOFault(err, "cannot end every process of the function")
 	}
-	os.Remove(filepath.Join(u.Dir, socketFile))
+	_ = os.Remove(filepath.Join(u.Dir, socketFile))
 	return nil
 }
 
@@ -264,7 +264,7 @@ func killShims(dir string) {
 			continue
 		}
 		if args := strings.Split(string(b), "\x00"); len(args) >= 3 && args[1] == shimFlag && args[2] == dir {
-			p.signal(unix.SIGKILL)
+			_ = p.signal(unix.SIGKILL)
 		}
 	}
 }
