@@ -97,7 +97,7 @@ func (s *session) makeKey(ctx context.Context, n *noun, body map[string]any, ten
 		return err
 	}
 	if change.dryRun {
-		return s.showPlan(n, "created", a.body)
+		return s.showPlan(ctx, n, "created", a.body)
 	}
 	if file != nil {
 		if a.body, err = keepToken(a.body, file); err != nil {

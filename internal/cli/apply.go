@@ -57,9 +57,14 @@ func (s *session) converge(ctx context.Context, n *noun, body map[string]any, ch
 	if err != nil {
 		return err
 	}
+	verb := "applied"
 	if !s.structured() {
-		if err := s.showDiff(short, n, body); err != nil {
+		differs, err := s.showDiff(short, n, body)
+		if err != nil {
 			return err
+		}
+		if !differs {
+			verb = "unchanged"
 		}
 	}
 	if change.dryRun {
@@ -68,9 +73,9 @@ func (s *session) converge(ctx context.Context, n *noun, body map[string]any, ch
 				return err
 			}
 		}
-		return s.showPlan(n, "converged", dry.body)
+		return s.showPlan(ctx, n, "converged", dry.body)
 	}
-	row, err := s.submit(ctx, n, "applied", func(context.Context) (call, error) {
+	row, err := s.submit(ctx, n, verb, func(context.Context) (call, error) {
 		return call{method: http.MethodPut, path: path, body: body}, nil
 	})
 	if err != nil || !s.structured() {
@@ -89,8 +94,9 @@ var owned = []string{
 	"credentialsRef", "provisionedHash", "secret", "checkedAt", "instantiate", "dryRunPlan",
 }
 
-// showDiff prints what differs between the file and what is stored.
-func (s *session) showDiff(ctx context.Context, n *noun, body map[string]any) error {
+// showDiff prints what differs between the file and what is stored, and reports
+// whether anything does.
+func (s *session) showDiff(ctx context.Context, n *noun, body map[string]any) (bool, error) {
 	name := cell(body["name"])
 	ref := name
 	if v, ok := body["version"].(string); ok && n.name == "product" {
@@ -100,21 +106,21 @@ func (s *session) showDiff(ctx context.Context, n *noun, body map[string]any) er
 	if exitCode(err) == exitNotFound {
 		fmt.Fprintf(s.Out, "+ %s %s\n", n.name, name)
 		s.countMembers(body)
-		return nil
+		return true, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	now, err := decoded(row)
 	if err != nil {
-		return err
+		return false, err
 	}
 	current, _ := now.(map[string]any)
 	lines := diff(n.name+" "+name, without(body, memberLists), current)
 	if n.name == "slice" {
 		more, err := s.memberDiff(ctx, cell(current["id"]), body)
 		if err != nil {
-			return err
+			return false, err
 		}
 		lines = append(lines, more...)
 	}
@@ -124,7 +130,7 @@ func (s *session) showDiff(ctx context.Context, n *noun, body map[string]any) er
 	if len(lines) == 0 {
 		fmt.Fprintf(s.Out, "= %s %s: no difference\n", n.name, name)
 	}
-	return nil
+	return len(lines) > 0, nil
 }
 
 func (s *session) countMembers(body map[string]any) {

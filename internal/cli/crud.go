@@ -243,10 +243,7 @@ func (s *session) submit(ctx context.Context, n *noun, verb string, make func(co
 		return nil, err
 	}
 	if c.query.Get("dryRun") == "true" {
-		return a.body, s.showPlan(n, verb, a.body)
-	}
-	if a.status == http.StatusOK && verb == "created" {
-		verb = "unchanged"
+		return a.body, s.showPlan(short, n, verb, a.body)
 	}
 	s.tell(n, verb, a)
 	op := a.operation()
@@ -401,7 +398,7 @@ func (s *session) remove(ctx context.Context, n *noun, parent, ref string, chang
 		return err
 	}
 	if change.dryRun {
-		if err := s.showPlan(n, "deleted", a.body); err != nil || !s.structured() {
+		if err := s.showPlan(short, n, "deleted", a.body); err != nil || !s.structured() {
 			return err
 		}
 		return s.printDocument(a.body)

@@ -172,7 +172,7 @@ func (s *session) createDevices(ctx context.Context, parent string, bodies []map
 				return err
 			}
 		}
-		return s.showPlan(n, "created", a.body)
+		return s.showPlan(ctx, n, "created", a.body)
 	}
 	return s.bulkDone(ctx, n, a)
 }

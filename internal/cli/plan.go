@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -9,10 +10,13 @@ import (
 
 // showPlan tells people what a dry run found. The answer is a Plan, or a
 // resource with the plan in it, or a resource alone.
-func (s *session) showPlan(n *noun, verb string, body json.RawMessage) error {
+func (s *session) showPlan(ctx context.Context, n *noun, verb string, body json.RawMessage) error {
 	plan, err := planOf(body)
 	if err != nil {
 		return err
+	}
+	if plan != nil && verb == "converged" { // the differences were shown already
+		plan.Changes = nil
 	}
 	if plan == nil {
 		if !s.structured() {
@@ -21,7 +25,7 @@ func (s *session) showPlan(n *noun, verb string, body json.RawMessage) error {
 		return nil
 	}
 	if !s.structured() {
-		s.printPlan(plan)
+		s.printPlan(ctx, plan)
 	}
 	if !plan.Feasible && (plan.Reason != "" || len(plan.Steps) > 0) {
 		return exitError{code: exitInfeasible, error: fmt.Errorf("infeasible: %s", first(plan.Reason, "there is no place for it now"))}
@@ -57,28 +61,38 @@ func planOf(body json.RawMessage) (*models.Plan, error) {
 
 var signs = map[string]string{"create": "+", "update": "~", "delete": "-"}
 
-func (s *session) printPlan(p *models.Plan) {
+func (s *session) printPlan(ctx context.Context, p *models.Plan) {
 	for _, c := range p.Changes {
 		if c != nil {
 			fmt.Fprintf(s.Out, "%s %s %s\n", first(signs[c.Verb], "?"), c.Kind, clean(first(c.Name, c.ID)))
 		}
-	}
-	if len(p.Changes)+len(p.Steps) == 0 {
-		fmt.Fprintln(s.Out, "nothing would change")
 	}
 	if len(p.Steps) > 0 {
 		fmt.Fprintf(s.Out, "%d steps would run:\n", len(p.Steps))
 	}
 	for _, st := range p.Steps {
 		if st != nil {
-			fmt.Fprintf(s.Out, "  %-12s %s%s\n", st.Action, clean(st.TargetName), at(st.InfrastructureID))
+			fmt.Fprintf(s.Out, "  %-12s %s%s\n", st.Action, clean(st.TargetName), s.at(ctx, st.InfrastructureID))
 		}
 	}
 }
 
-func at(infrastructure string) string {
-	if infrastructure == "" {
+// at names the infrastructure of a step, as far as it can be read.
+func (s *session) at(ctx context.Context, id string) string {
+	if id == "" {
 		return ""
 	}
-	return " at " + infrastructure
+	if s.siteNames == nil {
+		s.siteNames = map[string]string{}
+		if w, err := s.wire(); err == nil {
+			rows, err := w.list(ctx, call{path: "/infrastructures"}, 1000)
+			for _, row := range rows {
+				var v struct{ ID, Name string }
+				if err == nil && json.Unmarshal(row, &v) == nil {
+					s.siteNames[v.ID] = v.Name
+				}
+			}
+		}
+	}
+	return " at " + clean(first(s.siteNames[id], id))
 }

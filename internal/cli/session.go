@@ -34,8 +34,10 @@ type Env struct {
 type session struct {
 	Env
 	flags globals
-	wired *wire              // made once, when first needed
-	end   context.CancelFunc // of --timeout
+	wired *wire // made once, when first needed
+	// siteNames are infrastructures by id, looked up once.
+	siteNames map[string]string
+	end       context.CancelFunc // of --timeout
 }
 
 // globals are the flags of every command.

@@ -121,7 +121,7 @@ func (s *session) order(ctx context.Context, n *noun, verb, ref string, body any
 				return err
 			}
 		}
-		return s.showPlan(n, verb+"d", a.body)
+		return s.showPlan(ctx, n, verb+"d", a.body)
 	}
 	if !s.structured() {
 		fmt.Fprintf(s.Out, "%s of slice %s accepted: operation %s\n", verb, ref, op)

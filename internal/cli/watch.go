@@ -141,7 +141,7 @@ func (s *session) watch(ctx context.Context, id string) error {
 		v.show(op)
 		if resting(op) {
 			v.close()
-			return s.conclude(op)
+			return s.conclude(ctx, op)
 		}
 		select {
 		case <-ctx.Done():
@@ -165,11 +165,11 @@ func resting(op *models.LcmOpOcc) bool {
 }
 
 // conclude tells how the operation ended.
-func (s *session) conclude(op *models.LcmOpOcc) error {
+func (s *session) conclude(ctx context.Context, op *models.LcmOpOcc) error {
 	s.note("operation %s: %s %s", op.ID, op.LcmOperationType, op.OperationState)
 	for _, l := range op.Leftovers {
 		if l != nil {
-			s.note("  left over: %s%s: %s", clean(l.TargetName), at(l.InfrastructureID), clean(l.Detail))
+			s.note("  left over: %s%s: %s", clean(l.TargetName), s.at(ctx, l.InfrastructureID), clean(l.Detail))
 		}
 	}
 	if op.OperationState == models.LcmOpOccOperationStateCOMPLETED {
@@ -202,7 +202,7 @@ func (s *session) newView() *view {
 }
 
 func (v *view) show(op *models.LcmOpOcc) {
-	if op.OperationState != v.state {
+	if op.OperationState != v.state && !resting(op) { // conclude tells the last
 		v.state = op.OperationState
 		v.line("%s %s", op.LcmOperationType, op.OperationState)
 	}
