@@ -71,6 +71,7 @@ type Element struct {
 	last      int64 // the arrival number up to which all readings were taken; 0 before the first
 	waiting   senml.Pack
 	connected bool
+	readings  int64 // that fell into a window
 	published int64
 	dropped   int64 // records of closed windows beyond maxWaiting
 	failure   string
@@ -157,7 +158,9 @@ func (e *Element) take(pack senml.Pack, number int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, r := range pack {
-		e.windows.Add(r)
+		if e.windows.Add(r) {
+			e.readings++
+		}
 	}
 	e.last = max(e.last, number)
 }
@@ -227,7 +230,7 @@ func (e *Element) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		e.mu.Lock()
 		state := map[string]any{
-			"status": "ok", "windows": e.windows.Open(), "waiting": len(e.waiting), "published": e.published,
+			"status": "ok", "readings": e.readings, "windows": e.windows.Open(), "waiting": len(e.waiting), "published": e.published,
 			"late": e.windows.Late, "dropped": e.dropped + e.windows.Excess,
 		}
 		status := http.StatusOK

@@ -38,16 +38,16 @@ func NewWindows(length, grace float64, suffix string, maxNames int) *Windows {
 	return &Windows{length: length, grace: grace, suffix: suffix, maxNames: maxNames, open: map[windowKey]*numbers{}, closed: math.Inf(-1)}
 }
 
-// Add takes a resolved record; those without a number, and the windows' own
-// output, are passed over.
-func (w *Windows) Add(r senml.Record) {
+// Add takes a resolved record and reports whether it fell into a window; those
+// without a number, and the windows' own output, are passed over.
+func (w *Windows) Add(r senml.Record) bool {
 	if r.Value.Kind() != senml.Number || strings.Contains(r.Name, w.suffix) {
-		return
+		return false
 	}
 	begin := math.Floor(r.Time/w.length) * w.length
 	if begin+w.length <= w.closed {
 		w.Late++
-		return
+		return false
 	}
 	v := r.Value.Float()
 	key := windowKey{r.Name, r.Unit, begin}
@@ -55,15 +55,16 @@ func (w *Windows) Add(r senml.Record) {
 	if !ok {
 		if len(w.open) >= w.maxNames {
 			w.Excess++
-			return
+			return false
 		}
 		key.name, key.unit = strings.Clone(key.name), strings.Clone(key.unit)
 		w.open[key] = &numbers{1, v, v, v}
-		return
+		return true
 	}
 	n.count++
 	n.sum += v
 	n.min, n.max = min(n.min, v), max(n.max, v)
+	return true
 }
 
 // Close closes the windows that ended at least the grace before now (seconds
