@@ -228,6 +228,31 @@ func (s *suite) twiceAtOnce() {
 	}
 }
 
+// raced asserts that whichever of the two comes first, the newer wish holds.
+func (s *suite) raced() {
+	d := s.deployment("raced")
+	for round := range int64(4) {
+		d.Generation = 10 + 2*round
+		del := d.Ref
+		del.Generation++
+		s.remember(del)
+		ctx := s.ctx()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := s.d.Apply(ctx, d); err != nil && !fault.Is(err, fault.Conflict) {
+				s.Errorf("Apply of generation %d: %v", d.Generation, err)
+			}
+		})
+		wg.Go(func() {
+			if err := s.d.Delete(ctx, del); err != nil {
+				s.Errorf("Delete of generation %d: %v", del.Generation, err)
+			}
+		})
+		wg.Wait()
+		s.absent(d.Ref)
+	}
+}
+
 // cancelled asserts that an ended context is told as such, and that whatever
 // was done by then converges by repeating.
 func (s *suite) cancelled() {

@@ -26,6 +26,7 @@ func Exercise(t *testing.T, newFixture func(t *testing.T) Fixture) {
 		{"random histories", (*suite).histories},
 		{"side by side", (*suite).sideBySide},
 		{"applied twice at once", (*suite).twiceAtOnce},
+		{"a newer delete races an older apply", (*suite).raced},
 		{"a cancelled context", (*suite).cancelled},
 		{"neighbours", (*suite).neighbours},
 		{"never ready", (*suite).neverReady},
