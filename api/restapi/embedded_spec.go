@@ -6354,7 +6354,7 @@ func init() {
         "security": [
           {
             "apiKey": [
-              "read"
+              "operate"
             ]
           }
         ]
@@ -20690,7 +20690,7 @@ func init() {
         "security": [
           {
             "apiKey": [
-              "read"
+              "operate"
             ]
           }
         ]
