@@ -52,7 +52,11 @@ type Service struct {
 	poke    func(element string)
 }
 
-var _ operation.Executor = (*Service)(nil)
+var (
+	_ operation.Executor  = (*Service)(nil)
+	_ operation.Forgetter = (*Service)(nil)
+	_ operation.Follower  = (*Service)(nil)
+)
 
 func (s *Service) now() time.Time { return s.c.Clock().UTC() }
 

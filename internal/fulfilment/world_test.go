@@ -36,7 +36,7 @@ const lease = 400 * time.Millisecond
 func quick() operation.Limits {
 	return operation.Limits{
 		Attempts: 3, BackoffBase: 5 * time.Millisecond, BackoffMax: 20 * time.Millisecond,
-		StepTimeout: 5 * time.Second, Total: 20 * time.Second, Rollback: 10 * time.Second, Hold: time.Hour,
+		StepTimeout: 30 * time.Second, Total: 10 * time.Minute, Rollback: 10 * time.Second, Hold: time.Hour,
 	}
 }
 
@@ -236,7 +236,7 @@ func (w *world) ended(id string) *operation.Operation {
 
 func (w *world) until(id string, is func(*operation.Operation) bool) *operation.Operation {
 	w.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		op, err := w.svc.Operation(w.ctx, id)
 		if err != nil {

@@ -20,6 +20,16 @@ type Executor interface {
 	Record(ctx context.Context, tx Tx, before, op *Operation) error
 }
 
+// Forgetter is the optional ability of an Executor to drop what Plan learned in a
+// transaction that was not committed.
+type Forgetter interface{ Forget() }
+
+// Follower is the optional ability of an Executor to go on with something when
+// an operation has ended and is saved.
+type Follower interface {
+	Ended(ctx context.Context, op *Operation)
+}
+
 // Call is one call for a step.
 type Call struct {
 	Operation Operation // as saved; not to be changed

@@ -272,13 +272,17 @@ func (t *turn) save() error {
 		}
 		var p *planError
 		var rec *recordError
+		planned := errors.As(err, &p)
+		if f, ok := t.r.c.Executor.(Forgetter); ok && err != nil && t.plan && (!planned || len(t.records) > 0) {
+			f.Forget()
+		}
 		switch {
 		case err == nil:
 			t.op, t.commands = op, commands
 			return nil
 		case t.f.ctx.Err() != nil:
 			return fault.New(fault.Conflict, "the lease is lost").Because(err)
-		case errors.As(err, &p):
+		case planned:
 			t.plan = false
 			t.next(Event{Kind: PlanFailed, Cause: CauseOf(p.err, t.now)})
 		case errors.As(err, &rec) && fault.Of(rec.err).Retry == fault.Never && !fault.Is(rec.err, fault.PreconditionFailed):
@@ -343,6 +347,14 @@ func (r *Runner) saved(f *flight, t *turn) {
 	r.mu.Unlock()
 	if f.final {
 		r.c.Failpoints.pass("after-final", "")
+		if e, ok := r.c.Executor.(Follower); ok {
+			op := t.op
+			r.calls.Go(func() {
+				ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), r.c.Drain)
+				defer cancel()
+				e.Ended(ctx, &op)
+			})
+		}
 		if m := r.c.Metrics; m != nil {
 			m.Ended(&t.op)
 		}
