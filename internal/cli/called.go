@@ -58,9 +58,9 @@ func (s *session) names(ctx context.Context, sliceID string, d *decision) *calle
 		}
 	}
 	sites := map[string]string{}
-	learn(call{path: "/infrastructures"}, func(id, name string) { sites[id] = name })
+	learn(call{path: "/infrastructures", all: true}, func(id, name string) { sites[id] = name })
 	for _, id := range sortedKeys(sites) {
-		learn(call{path: "/infrastructures/{id}/nodes", ids: []string{id}}, func(node, _ string) { c.sites[node] = sites[id] })
+		learn(call{path: "/infrastructures/{id}/nodes", ids: []string{id}, all: true}, func(node, _ string) { c.sites[node] = sites[id] })
 		if c.knows(d) {
 			break
 		}

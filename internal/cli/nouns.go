@@ -8,7 +8,7 @@ func places() []*noun {
 	return []*noun{
 		{
 			name: "infrastructure", aliases: []string{"infra"}, what: "an infrastructure", collection: "infrastructures",
-			converges: true, cascades: true,
+			converges: true, cascades: true, shared: true,
 			columns: withMeta(column{"KIND", "kind", false}, column{"PLUGIN", "plugin", false}, column{"STATE", "state", false},
 				column{"CORDONED", "cordoned", true}, column{"AREA", "area", true}, column{"CAUSE", "cause", false}),
 			fields: []field{
@@ -32,7 +32,8 @@ func places() []*noun {
 			},
 		},
 		{
-			name: "node", what: "a node of an infrastructure", collection: "nodes", parent: "infrastructure", nested: true,
+			name: "node", what: "a node of an infrastructure", collection: "nodes", parent: "infrastructure",
+			nested: true, shared: true,
 			columns: withMeta(column{"ARCH", "architecture", false}, column{"CPU", "cpuMilli", false}, column{"MEMORY", "memoryMiB", false},
 				column{"STORAGE", "storageMiB", false}, column{"STATE", "state", false}, column{"ORIGIN", "origin", true}, column{"CAUSE", "cause", true}),
 			fields: []field{
@@ -52,7 +53,8 @@ func places() []*noun {
 			},
 		},
 		{
-			name: "link", what: "a directed link", collection: "links", parent: "infrastructure", nested: true,
+			name: "link", what: "a directed link", collection: "links", parent: "infrastructure",
+			nested: true, shared: true,
 			columns: []column{
 				{"FROM", "from", false}, {"TO", "to", false}, {"LEVEL", "level", false}, {"LATENCY", "latencyMs", false},
 				{"BANDWIDTH", "bandwidthKbit", false}, {"LOSS", "loss", false}, {"NAME", "name", true}, {"ID", "id", false},
@@ -67,7 +69,8 @@ func places() []*noun {
 			},
 		},
 		{
-			name: "product", what: "a product of the catalogue", collection: "products", converges: true,
+			name: "product", what: "a product of the catalogue", collection: "products",
+			converges: true, shared: true,
 			columns: withMeta(column{"VERSION", "version", false}, column{"KIND", "elementKind", false},
 				column{"PLATFORM", "platform", false}, column{"DRIVERS", "packaging", false}, column{"PROTOCOLS", "protocols", true}),
 			fields: []field{
@@ -169,14 +172,16 @@ func elementFields(feeds bool) []field {
 func others() []*noun {
 	return []*noun{
 		{
-			name: "operation", aliases: []string{"op"}, what: "a lifecycle operation", collection: "lcmOpOccs", readOnly: true,
+			name: "operation", aliases: []string{"op"}, what: "a lifecycle operation", collection: "lcmOpOccs",
+			readOnly: true, shared: true,
 			columns: []column{
 				{"ID", "id", false}, {"TYPE", "lcmOperationType", false}, {"SLICE", "iotSliceId", false}, {"STATE", "operationState", false},
 				{"STARTED", "startTime", false}, {"FINISHED", "finishTime", true}, {"CAUSE", "firstRootCause.detail", false},
 			},
 		},
 		{
-			name: "tenant", what: "a tenant", collection: "tenants", converges: true,
+			name: "tenant", what: "a tenant", collection: "tenants",
+			converges: true, shared: true,
 			columns: withMeta(column{"DISPLAY NAME", "displayName", false}, column{"SUSPENDED", "suspended", false}, column{"MAX SLICES", "maxSlices", false}),
 			fields: []field{
 				{"display-name", "displayName", str, "name for people"},

@@ -85,7 +85,7 @@ func (s *session) at(ctx context.Context, id string) string {
 	if s.siteNames == nil {
 		s.siteNames = map[string]string{}
 		if w, err := s.wire(); err == nil {
-			rows, err := w.list(ctx, call{path: "/infrastructures"}, 1000)
+			rows, err := w.list(ctx, call{path: "/infrastructures", all: true}, 1000)
 			for _, row := range rows {
 				var v struct{ ID, Name string }
 				if err == nil && json.Unmarshal(row, &v) == nil {

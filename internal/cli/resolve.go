@@ -70,7 +70,7 @@ func (s *session) byName(ctx context.Context, n *noun, parentID, ref string) (js
 		name, version, _ = strings.Cut(ref, "@")
 	}
 	path, ids := n.path(parentID)
-	rows, err := w.list(ctx, call{path: path, ids: ids, query: url.Values{"filter": {eq("name", name)}}}, 0)
+	rows, err := w.list(ctx, call{path: path, ids: ids, query: url.Values{"filter": {eq("name", name)}}, all: n.shared}, 0)
 	if err != nil {
 		return nil, err
 	}

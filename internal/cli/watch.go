@@ -129,8 +129,13 @@ func (s *session) watch(ctx context.Context, id string) error {
 	defer v.close()
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
+	last := "not known"
 	for {
 		a, err := w.do(ctx, call{method: http.MethodGet, path: "/lcmOpOccs/{id}", ids: []string{id}})
+		if err != nil && ctx.Err() != nil {
+			v.close()
+			return fmt.Errorf("operation %s is still %s: %w", id, last, context.Cause(ctx))
+		}
 		if err != nil {
 			return err
 		}
@@ -139,14 +144,13 @@ func (s *session) watch(ctx context.Context, id string) error {
 			return fmt.Errorf("the service answered no operation: %w", err)
 		}
 		v.show(op)
+		last = op.OperationState
 		if resting(op) {
 			v.close()
 			return s.conclude(ctx, op)
 		}
 		select {
-		case <-ctx.Done():
-			v.close()
-			return fmt.Errorf("operation %s is still %s: %w", id, op.OperationState, context.Cause(ctx))
+		case <-ctx.Done(): // told above
 		case <-tick.C:
 		}
 	}

@@ -63,6 +63,9 @@ type call struct {
 	body   any // nil: none; else marshalled as JSON
 	header map[string]string
 	accept string
+	// all asks for everything the key may see, not for --tenant's alone: what
+	// is shared with a tenant is not its own.
+	all    bool
 	stream func(io.Reader) error // takes a 200 answer's body as it comes
 }
 
@@ -148,7 +151,7 @@ func (c call) params(tenant string) runtime.ClientRequestWriter {
 				return err
 			}
 		}
-		if tenant != "" {
+		if tenant != "" && !c.all {
 			if err := r.SetHeaderParam("X-Tenant", tenant); err != nil {
 				return err
 			}
