@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
+	"github.com/osmoslice/osmoslice/internal/senml"
 )
 
 // maxWindows bounds the windows one query may compute.
@@ -72,16 +73,19 @@ type aggregatedPage struct {
 // over points that are numbers. Windows begin at multiples of the interval
 // since 1970.
 func (s *Server) aggregate(ctx context.Context, q query) (*aggregatedPage, error) {
-	tx, err := s.db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	snap, err := s.snapshot(ctx, q)
 	if err != nil {
-		return nil, storeFault(err)
+		return nil, err
 	}
-	defer func() { _ = tx.Rollback() }()
+	defer snap.close()
 	windows := map[windowKey]window{}
-	for id, k := range s.writer.series.match(q.channel, q.selects) {
-		if err := addWindows(ctx, tx, id, k, q, windows); err != nil {
+	for id, k := range snap.series {
+		if err := addWindows(ctx, snap.tx, id, k, q, windows); err != nil {
 			return nil, err
 		}
+	}
+	if err := snap.addRecent(q, windows); err != nil {
+		return nil, err
 	}
 	keys := make([]windowKey, 0, len(windows))
 	for k := range windows {
@@ -107,13 +111,9 @@ func (s *Server) aggregate(ctx context.Context, q query) (*aggregatedPage, error
 
 // addWindows adds the windows of one series.
 func addWindows(ctx context.Context, tx *sql.Tx, id int64, k seriesKey, q query, into map[windowKey]window) error {
-	divisor := q.interval
-	if divisor == 0 {
-		divisor = 1 << 62
-	}
 	rows, err := tx.QueryContext(ctx, `SELECT time / ?1 AS number, count(*), sum(v), min(v), max(v) FROM points
 		WHERE series = ?2 AND time >= ?3 AND time < ?4 AND typeof(v) = 'real' GROUP BY number LIMIT ?5`,
-		divisor, id, q.from, q.to, maxWindows+1)
+		q.divisor(), id, q.from, q.to, maxWindows+1)
 	if err != nil {
 		return storeFault(err)
 	}
@@ -126,12 +126,41 @@ func addWindows(ctx context.Context, tx *sql.Tx, id int64, k seriesKey, q query,
 		}
 		into[key] = into[key].add(w)
 		if len(into) > maxWindows {
-			return fault.New(fault.Malformed, "the query has too many windows").
-				With("interval", strconv.FormatInt(q.interval, 10)+" µs", "a longer interval, or a shorter range: at most "+strconv.Itoa(maxWindows)+" windows")
+			return tooManyWindows(q)
 		}
 	}
 	if err := rows.Err(); err != nil {
 		return storeFault(err)
 	}
 	return nil
+}
+
+// divisor is the length of windows, µs; without an interval, longer than time.
+func (q *query) divisor() int64 {
+	if q.interval == 0 {
+		return 1 << 62
+	}
+	return q.interval
+}
+
+// addRecent adds the windows of the recent points.
+func (s *snapshot) addRecent(q query, into map[windowKey]window) error {
+	for i := range s.recent {
+		p := &s.recent[i]
+		if p.value.Kind() != senml.Number {
+			continue
+		}
+		k := s.series[p.series]
+		key, v := windowKey{k.name, k.unit, p.at.time / q.divisor()}, p.value.Float()
+		into[key] = into[key].add(window{1, v, v, v})
+		if len(into) > maxWindows {
+			return tooManyWindows(q)
+		}
+	}
+	return nil
+}
+
+func tooManyWindows(q query) error {
+	return fault.New(fault.Malformed, "the query has too many windows").
+		With("interval", strconv.FormatInt(q.interval, 10)+" µs", "a longer interval, or a shorter range: at most "+strconv.Itoa(maxWindows)+" windows")
 }

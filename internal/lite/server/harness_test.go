@@ -3,11 +3,14 @@ package server
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -194,4 +197,24 @@ func gone(t *testing.T, m *mqtt.Client) {
 
 func pack(name string, at time.Time, value float64) string {
 	return fmt.Sprintf(`[{"n":%q,"u":"Cel","t":%d.%06d,"v":%g}]`, name, at.Unix(), at.Nanosecond()/1000, value)
+}
+
+func nothing(context.Context, *sql.Conn) error { return nil }
+
+// copyDatabase copies the files as they are, between two transactions.
+func copyDatabase(t *testing.T, s *Server, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	for _, suffix := range []string{"", "-wal"} {
+		text, err := os.ReadFile(s.db.path + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "server.db"+suffix), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

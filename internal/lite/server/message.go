@@ -38,18 +38,31 @@ func (w *writer) store(ctx context.Context, m *message, outcome *error) error {
 		return err
 	}
 	for i := range m.pack {
-		if ids[i] == 0 {
-			err = w.commandState(ctx, m.channel, &m.pack[i])
-		} else {
-			err = w.point(ctx, ids[i], &m.pack[i])
+		if ids[i] != 0 {
+			w.group = append(w.group, w.arrived(ids[i], &m.pack[i]))
+			continue
 		}
-		if err != nil {
+		if err := w.commandState(ctx, m.channel, &m.pack[i]); err != nil {
 			return err
 		}
 	}
 	w.stored += len(m.pack)
 	m.arrival = w.arrival
 	return w.advanceUplink(ctx, m)
+}
+
+// arrived gives a record its number.
+func (w *writer) arrived(series int64, r *senml.Record) seriesPoint {
+	p := seriesPoint{series, point{value: r.Value, sum: r.Sum, ut: r.UpdateTime, hasSum: r.HasSum()}}
+	p.at = position{senml.Instant(r.Time).UnixMicro(), w.fresh()}
+	switch r.Value.Kind() {
+	case senml.Text:
+		// It would hold on to the whole message.
+		p.value = senml.String(strings.Clone(r.Value.Text()))
+	case senml.Data:
+		p.value = senml.Bytes(r.Value.Bytes())
+	}
+	return p
 }
 
 // intern answers the series of each record, 0 for states of commands. It comes
@@ -93,30 +106,12 @@ func (w *writer) fresh() int64 {
 	return w.arrival
 }
 
-func (w *writer) point(ctx context.Context, series int64, r *senml.Record) error {
-	var value, sum, update any
-	switch r.Value.Kind() {
-	case senml.Number:
-		value = r.Value.Float()
-	case senml.Text:
-		value = r.Value.Text()
-	case senml.Boolean:
-		value = int64(r.Value.Float())
-	case senml.Data:
-		value = r.Value.Bytes()
-	}
-	if r.HasSum() {
-		sum = r.Sum
-	}
-	if r.UpdateTime != 0 {
-		update = r.UpdateTime
-	}
-	_, err := w.insert.ExecContext(ctx, series, senml.Instant(r.Time).UnixMicro(), w.fresh(), value, sum, update)
-	return err
-}
-
 // storeFault classifies a failure of the database.
 func storeFault(err error) *fault.Error {
+	var classified *fault.Error
+	if errors.As(err, &classified) {
+		return classified
+	}
 	var known *sqlite.Error
 	if errors.As(err, &known) {
 		switch known.Code() & 0xff {

@@ -19,7 +19,13 @@ import (
 var begin = time.Now().Add(-24 * time.Hour).Truncate(time.Minute)
 
 func TestValuesComeBack(t *testing.T) {
-	h := open(t, nil)
+	for _, flushAt := range []int{1, 0} {
+		t.Run(fmt.Sprintf("flush at %d", flushAt), func(t *testing.T) { valuesComeBack(open(t, func(o *Options) { o.flushAt = flushAt })) })
+	}
+}
+
+func valuesComeBack(h *house) {
+	t := h.t
 	c := h.client("gw")
 	at := begin.Unix()
 	body := fmt.Sprintf(`[{"bn":"dev:","bt":%d,"bu":"Cel","n":"number","v":21.5},{"n":"whole","u":"m","v":20},{"n":"text","vs":"hé\u0000"},
@@ -79,33 +85,36 @@ type modelPoint struct {
 }
 
 // TestQueriesAgreeWithAModel stores random points and compares every way to
-// read them with a plain list.
+// read them with a plain list: all in the tree, all recent, and some of both.
 func TestQueriesAgreeWithAModel(t *testing.T) {
-	h := open(t, nil)
-	run := 0
+	for _, flushAt := range []int{1, 10, 0} {
+		t.Run(fmt.Sprintf("flush at %d", flushAt), func(t *testing.T) { queriesAgree(t, flushAt) })
+	}
+}
+
+func queriesAgree(t *testing.T, flushAt int) {
+	h := open(t, func(o *Options) { o.flushAt = flushAt })
+	c := h.client("gw")
+	base := int64(0) // each run has its own stretch of time in the channel, ms
 	rapid.Check(t, func(rt *rapid.T) {
-		run++
-		c := h.client(fmt.Sprintf("run-%d-%d", run, time.Now().UnixNano()))
-		points := storeModel(h, rt, c)
+		base += 10_000
+		points := storeModel(h, rt, c, base)
 		name := rapid.SampledFrom([]string{"", "a", "b", "absent"}).Draw(rt, "name")
-		from := rapid.Int64Range(0, 500).Draw(rt, "from")
+		from := base + rapid.Int64Range(0, 500).Draw(rt, "from")
 		to := from + rapid.Int64Range(0, 600).Draw(rt, "range")
 		query := fmt.Sprintf("name=%s&from=%.3f&to=%.3f", name, ms(from), ms(to))
 		want := slices.DeleteFunc(slices.Clone(points), func(p modelPoint) bool {
 			return name != "" && p.name != name || p.at < from || p.at >= to
 		})
 		slices.SortFunc(want, func(a, b modelPoint) int { return cmp.Or(cmp.Compare(b.at, a.at), cmp.Compare(b.order, a.order)) })
-		limit := rapid.IntRange(1, 9).Draw(rt, "limit")
-		checkPages(h, rt, c, query, limit, want)
+		checkPages(h, rt, c, query, rapid.IntRange(1, 9).Draw(rt, "limit"), want)
 		checkAggregates(h, rt, c, query, want)
-		h.want(http.StatusNoContent, "DELETE", "/channels/"+c.channel, nil)
-		h.want(http.StatusNoContent, "DELETE", "/things/"+c.id, nil)
 	})
 }
 
 func ms(n int64) float64 { return float64(begin.UnixMilli()+n) / 1000 }
 
-func storeModel(h *house, rt *rapid.T, c client) []modelPoint {
+func storeModel(h *house, rt *rapid.T, c client, base int64) []modelPoint {
 	var points []modelPoint
 	for range rapid.IntRange(0, 4).Draw(rt, "messages") {
 		subtopic := rapid.SampledFrom([]string{"", "x", "x/y"}).Draw(rt, "subtopic")
@@ -113,7 +122,7 @@ func storeModel(h *house, rt *rapid.T, c client) []modelPoint {
 		for range rapid.IntRange(1, 12).Draw(rt, "records") {
 			m := modelPoint{
 				name: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "n"), subtopic: subtopic,
-				at: rapid.Int64Range(0, 1000).Draw(rt, "t"), value: float64(rapid.IntRange(-100, 100).Draw(rt, "v")), order: len(points),
+				at: base + rapid.Int64Range(0, 1000).Draw(rt, "t"), value: float64(rapid.IntRange(-100, 100).Draw(rt, "v")), order: len(points),
 			}
 			points = append(points, m)
 			p = append(p, senml.Record{Name: m.name, Time: ms(m.at), Value: senml.Float(m.value)})
@@ -160,7 +169,7 @@ func checkPages(h *house, rt *rapid.T, c client, query string, limit int, want [
 	}
 }
 
-// checkAggregates compares every aggregate over windows of 250 ms.
+// checkAggregates compares an aggregate over windows of 250 ms.
 func checkAggregates(h *house, rt *rapid.T, c client, query string, want []modelPoint) {
 	type key struct {
 		name   string
@@ -171,23 +180,28 @@ func checkAggregates(h *house, rt *rapid.T, c client, query string, want []model
 		k := key{p.name, (begin.UnixMilli() + p.at) / 250}
 		windows[k] = windows[k].add(window{1, p.value, p.value, p.value})
 	}
-	for _, aggregate := range []string{"mean", "min", "max", "sum", "count"} {
-		var page aggregatedPage
-		h.want(http.StatusOK, "GET", "/channels/"+c.channel+"/messages?limit=1000&interval=250ms&aggregate="+aggregate+"&"+query, nil).into(h.t, &page)
-		if len(page.Messages) != len(windows) || page.Total != len(windows) {
-			rt.Fatalf("%s: %d windows, want %d", aggregate, len(page.Messages), len(windows))
-		}
-		for _, m := range page.Messages {
-			w, ok := windows[key{m.Name, int64(math.Round(m.Time * 4))}]
-			if !ok || m.Count != w.count || math.Abs(m.Value-w.value(aggregate)) > 1e-9 {
-				rt.Fatalf("%s: got %+v, want %+v", aggregate, m, w)
-			}
+	aggregate := rapid.SampledFrom([]string{"mean", "min", "max", "sum", "count"}).Draw(rt, "aggregate")
+	var page aggregatedPage
+	h.want(http.StatusOK, "GET", "/channels/"+c.channel+"/messages?limit=1000&interval=250ms&aggregate="+aggregate+"&"+query, nil).into(h.t, &page)
+	if len(page.Messages) != len(windows) || page.Total != len(windows) {
+		rt.Fatalf("%s: %d windows, want %d", aggregate, len(page.Messages), len(windows))
+	}
+	for _, m := range page.Messages {
+		w, ok := windows[key{m.Name, int64(math.Round(m.Time * 4))}]
+		if !ok || m.Count != w.count || math.Abs(m.Value-w.value(aggregate)) > 1e-9 {
+			rt.Fatalf("%s: got %+v, want %+v", aggregate, m, w)
 		}
 	}
 }
 
 func TestTooManyWindows(t *testing.T) {
-	h := open(t, nil)
+	for _, flushAt := range []int{1, 1 << 20} {
+		t.Run(fmt.Sprintf("flush at %d", flushAt), func(t *testing.T) { tooMany(open(t, func(o *Options) { o.flushAt = flushAt })) })
+	}
+}
+
+func tooMany(h *house) {
+	t := h.t
 	c := h.client("gw")
 	for i := range 11 {
 		var p senml.Pack

@@ -37,6 +37,8 @@ type Options struct {
 	Memory     int           // bytes that messages on their way may take, default 64 MiB
 
 	Now func() time.Time // the clock, default time.Now
+
+	flushAt int // recent points that begin a flush; tests make it small
 }
 
 // maxBodies bounds the messages that are read over HTTP at the same time.
@@ -55,6 +57,7 @@ func (o *Options) defaults() error {
 	o.MaxPast = cmp.Or(o.MaxPast, 10*365*24*time.Hour)
 	o.MaxFuture = cmp.Or(o.MaxFuture, 24*time.Hour)
 	o.Memory = cmp.Or(o.Memory, 64<<20)
+	o.flushAt = cmp.Or(o.flushAt, flushPoints)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -111,7 +114,7 @@ func (s *Server) open(ctx context.Context) error {
 	if s.registry, err = loadRegistry(ctx, s.db.write); err != nil {
 		return err
 	}
-	if s.writer, err = newWriter(ctx, s.db, s.live, s.metrics, s.options.MaxSeries); err != nil {
+	if s.writer, err = newWriter(ctx, s.db, s.live, s.metrics, &s.options); err != nil {
 		return err
 	}
 	s.intake = &intake{options: &s.options, writer: s.writer, metrics: s.metrics, memory: newBudget(s.options.Memory), now: s.options.Now}

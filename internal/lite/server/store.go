@@ -15,6 +15,9 @@ import (
 // schema is created as a whole in an empty database; user_version says which
 // one a file has.
 //
+// Points arrive in the journal, a row per group of messages, and move to the
+// tree of points many at a time (flush.go).
+//
 // A point is keyed by (series, time, id) in a table that is its own index: one
 // tree to write, and every query by series and time is one range. id, the
 // arrival number, keeps readings of equal time apart. v holds the value in its
@@ -28,6 +31,7 @@ CREATE TABLE uplinks(thing TEXT NOT NULL, stream TEXT NOT NULL, seq INTEGER NOT 
 CREATE TABLE series(id INTEGER PRIMARY KEY, channel TEXT NOT NULL, publisher TEXT NOT NULL, protocol TEXT NOT NULL, subtopic TEXT NOT NULL, name TEXT NOT NULL, unit TEXT NOT NULL,
 	UNIQUE(channel, name, unit, publisher, protocol, subtopic));
 CREATE TABLE points(series INTEGER NOT NULL, time INTEGER NOT NULL, id INTEGER NOT NULL, v, sum REAL, ut REAL, PRIMARY KEY(series, time, id)) WITHOUT ROWID;
+CREATE TABLE journal(id INTEGER PRIMARY KEY, points BLOB NOT NULL);
 CREATE TABLE commands(channel TEXT NOT NULL, id TEXT NOT NULL, state TEXT NOT NULL, updated INTEGER NOT NULL, PRIMARY KEY(channel, id)) WITHOUT ROWID;
 CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES ('arrival', 0);

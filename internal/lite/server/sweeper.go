@@ -59,8 +59,12 @@ func (sw *sweeper) run() {
 	}
 }
 
-// sweep deletes all that is due now.
+// sweep deletes all that is due now. It begins with a flush: what is deleted is
+// deleted from the tree.
 func (sw *sweeper) sweep(ctx context.Context) error {
+	if err := sw.server.writer.waitFlush(ctx); err != nil {
+		return err
+	}
 	err := errors.Join(sw.sweepOrphans(ctx), sw.sweepCommands(ctx))
 	if age := sw.server.options.RetainAge; age > 0 {
 		err = errors.Join(err, sw.sweepBefore(ctx, sw.server.options.Now().Add(-age).UnixMicro()))

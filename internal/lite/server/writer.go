@@ -55,24 +55,34 @@ type writer struct {
 	stopped chan struct{}
 
 	insert  *sql.Stmt
+	log     *sql.Stmt
 	advance *sql.Stmt
+
 	arrival int64                // the last arrival number handed out
 	seen    map[uplinkKey]uint64 // the last sequence of each uplink
 	broken  map[uplinkKey]brokenUplink
 	journal []uplinkChange // of the group that is not committed yet
-	stored  int            // points of the group
+	group   []seriesPoint  // of the group that is not committed yet
+	stored  int            // records of the group
 	ids     []int64        // scratch: series of a message's records
+	row     []byte         // scratch: the group's row of the journal
+	recent  *recent
+	flush   flush
+	flushAt int // recent points that begin a flush
 }
 
 var errClosing = fault.New(fault.Unavailable, "the server is shutting down").Retrying(fault.Backoff)
 
-func newWriter(ctx context.Context, db *database, live *hub, m *metrics, maxSeries int) (*writer, error) {
+// errBehind refuses messages while recent points cannot be moved to the tree.
+var errBehind = fault.New(fault.Unavailable, "the database does not take points").Retrying(fault.Backoff)
+
+func newWriter(ctx context.Context, db *database, live *hub, m *metrics, o *Options) (*writer, error) {
 	w := &writer{
 		db: db, live: live, metrics: m, queue: make(chan request, queueLength), stopped: make(chan struct{}),
-		seen: map[uplinkKey]uint64{}, broken: map[uplinkKey]brokenUplink{},
+		recent: newRecent(), flushAt: o.flushAt, seen: map[uplinkKey]uint64{}, broken: map[uplinkKey]brokenUplink{},
 	}
 	var err error
-	if w.series, err = loadSeries(ctx, db.write, maxSeries); err != nil {
+	if w.series, err = loadSeries(ctx, db.write, o.MaxSeries); err != nil {
 		return nil, err
 	}
 	if err := w.loadUplinks(ctx); err != nil {
@@ -82,12 +92,18 @@ func newWriter(ctx context.Context, db *database, live *hub, m *metrics, maxSeri
 		return nil, fmt.Errorf("arrival number: %w", err)
 	}
 	live.position = w.arrival
-	if w.insert, err = db.write.PrepareContext(ctx, `INSERT INTO points(series, time, id, v, sum, ut) VALUES (?, ?, ?, ?, ?, ?)`); err != nil {
+	if w.insert, err = db.write.PrepareContext(ctx, `INSERT OR IGNORE INTO points(series, time, id, v, sum, ut) VALUES (?, ?, ?, ?, ?, ?)`); err != nil {
+		return nil, err
+	}
+	if w.log, err = db.write.PrepareContext(ctx, `INSERT INTO journal(id, points) VALUES (?, ?)`); err != nil {
 		return nil, err
 	}
 	w.advance, err = db.write.PrepareContext(ctx, `INSERT INTO uplinks(thing, stream, seq) VALUES (?, ?, ?)
 		ON CONFLICT(thing, stream) DO UPDATE SET seq = excluded.seq`)
 	if err != nil {
+		return nil, err
+	}
+	if err := w.recover(ctx); err != nil {
 		return nil, err
 	}
 	go w.run()
@@ -145,6 +161,12 @@ func (w *writer) run() {
 		group = w.gather(group)
 		w.commit(group)
 		clear(group)
+		w.keepFlushing()
+	}
+	// What is left would be recovered from the journal at the next start.
+	w.flush.waiting = append(w.flush.waiting, make(chan error, 1))
+	for range 2 { // one may be under way
+		w.keepFlushing()
 	}
 }
 
@@ -180,8 +202,8 @@ func (w *writer) commit(group []request) {
 	start := time.Now()
 	outcomes := make([]error, len(group))
 	before := w.arrival
-	w.stored = 0
-	err := w.transact(group, outcomes)
+	w.stored, w.group = 0, w.group[:0]
+	err := w.inTransaction(func(ctx context.Context) error { return w.apply(ctx, group, outcomes) }, nil)
 	if err != nil {
 		w.arrival = before
 		w.series.rollback()
@@ -195,6 +217,7 @@ func (w *writer) commit(group []request) {
 			}
 		}
 	} else {
+		w.recent.add(w.group)
 		w.series.commit()
 		w.settleUplinks()
 		w.metrics.committed(time.Since(start), w.stored, len(group))
@@ -218,15 +241,22 @@ func (w *writer) announce(r request) {
 	}
 }
 
-// transact runs the group in one transaction.
-func (w *writer) transact(group []request, outcomes []error) error {
+// inTransaction commits what apply does. moved, if not nil, follows the commit
+// before anyone can read: see recent.
+func (w *writer) inTransaction(apply func(context.Context) error, moved func()) error {
 	ctx := context.Background()
 	if _, err := w.db.write.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	err := w.apply(ctx, group, outcomes)
+	err := apply(ctx)
 	if err == nil {
-		_, err = w.db.write.ExecContext(ctx, "COMMIT")
+		if moved != nil {
+			w.recent.view.Lock()
+			defer w.recent.view.Unlock()
+		}
+		if _, err = w.db.write.ExecContext(ctx, "COMMIT"); err == nil && moved != nil {
+			moved()
+		}
 	}
 	if err != nil {
 		_, rollback := w.db.write.ExecContext(ctx, "ROLLBACK")
@@ -238,6 +268,9 @@ func (w *writer) transact(group []request, outcomes []error) error {
 }
 
 func (w *writer) apply(ctx context.Context, group []request, outcomes []error) error {
+	if w.overfull(4) {
+		return errBehind
+	}
 	before := w.arrival
 	for i, r := range group {
 		switch {
@@ -255,6 +288,12 @@ func (w *writer) apply(ctx context.Context, group []request, outcomes []error) e
 	}
 	if w.arrival == before {
 		return nil
+	}
+	if len(w.group) > 0 {
+		w.row = appendJournal(w.row[:0], w.group)
+		if _, err := w.log.ExecContext(ctx, w.arrival, w.row); err != nil {
+			return err
+		}
 	}
 	_, err := w.db.write.ExecContext(ctx, `UPDATE meta SET value = ? WHERE name = 'arrival'`, w.arrival)
 	return err
