@@ -152,30 +152,3 @@ func fromMicros(us int64) time.Time {
 	}
 	return time.UnixMicro(us).UTC()
 }
-
-// clock is this process's wall clock that never goes back: after a backward
-// jump it goes on from where it was, so that leases and wake-ups are not put
-// off by the size of the jump.
-type clock struct {
-	mu     sync.Mutex
-	anchor time.Time
-	wall   func() time.Time // nil: time.Now; for tests
-}
-
-func (c *clock) now() time.Time {
-	read := time.Now
-	if c.wall != nil {
-		read = c.wall
-	}
-	now := read()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.anchor.IsZero() {
-		// Sub uses the monotonic readings: elapsed time whatever the wall says.
-		if steady := c.anchor.Round(0).Add(now.Sub(c.anchor)); steady.After(now.Round(0)) {
-			return steady.UTC().Truncate(time.Microsecond)
-		}
-	}
-	c.anchor = now
-	return now.Round(0).UTC().Truncate(time.Microsecond)
-}
