@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"regexp"
+	"slices"
+
+	"github.com/osmoslice/osmoslice/models"
 )
 
 // called maps ids to names, as far as they could be found.
@@ -29,12 +32,35 @@ func (c *called) in(sentence string) string {
 	return clean(idRE.ReplaceAllStringFunc(sentence, func(id string) string { return c.of(id) }))
 }
 
-// names looks up what the ids of a decision are called. What cannot be read
-// (a foreign infrastructure) keeps its id.
-func (s *session) names(ctx context.Context, sliceID string, d *decision) *called {
+// translated puts names for the ids in a sentence of the service. A plan knows
+// what its new members are called.
+func (s *session) translated(ctx context.Context, sliceID string, plan *models.Plan, sentence string) string {
+	ids := idRE.FindAllString(sentence, -1)
+	if len(ids) == 0 {
+		return clean(sentence)
+	}
+	c := s.names(ctx, sliceID, ids)
+	c.learn(plan)
+	return c.in(sentence)
+}
+
+func (c *called) learn(plan *models.Plan) {
+	if plan == nil {
+		return
+	}
+	for _, change := range plan.Changes {
+		if change != nil && c.names[change.ID] == "" {
+			c.names[change.ID] = change.Name
+		}
+	}
+}
+
+// names looks up what ids are called. What cannot be read (a foreign
+// infrastructure) keeps its id.
+func (s *session) names(ctx context.Context, sliceID string, ids []string) *called {
 	c := &called{names: map[string]string{}, sites: map[string]string{}}
 	w, err := s.wire()
-	if err != nil || !d.hasIDs() {
+	if err != nil || !slices.ContainsFunc(ids, uuidRE.MatchString) {
 		return c
 	}
 	learn := func(call call, each func(id, name string)) {
@@ -61,7 +87,7 @@ func (s *session) names(ctx context.Context, sliceID string, d *decision) *calle
 	learn(call{path: "/infrastructures", all: true}, func(id, name string) { sites[id] = name })
 	for _, id := range sortedKeys(sites) {
 		learn(call{path: "/infrastructures/{id}/nodes", ids: []string{id}, all: true}, func(node, _ string) { c.sites[node] = sites[id] })
-		if c.knows(d) {
+		if c.knows(ids) {
 			break
 		}
 	}
@@ -88,20 +114,6 @@ func (d *decision) ids() []string {
 	return ids
 }
 
-func (d *decision) hasIDs() bool {
-	for _, id := range d.ids() {
-		if uuidRE.MatchString(id) {
-			return true
-		}
-	}
-	return false
-}
-
-func (c *called) knows(d *decision) bool {
-	for _, id := range d.ids() {
-		if uuidRE.MatchString(id) && c.names[id] == "" {
-			return false
-		}
-	}
-	return true
+func (c *called) knows(ids []string) bool {
+	return !slices.ContainsFunc(ids, func(id string) bool { return uuidRE.MatchString(id) && c.names[id] == "" })
 }

@@ -3,11 +3,14 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/osmoslice/osmoslice/models"
 )
 
 // placed is the answer to where and why; of the decision what is shown.
@@ -15,10 +18,9 @@ type placed struct {
 	Feasibility string          `json:"feasibilityResult"`
 	Operation   string          `json:"lcmOpOccId"`
 	Decision    json.RawMessage `json:"decision"`
-	Plan        *struct {
-		Decision json.RawMessage `json:"decision"`
-		Reason   string          `json:"reason"`
-	} `json:"plan"`
+	Plan        json.RawMessage `json:"plan"`
+	plan        models.Plan
+	inPlan      json.RawMessage // the decision in the plan
 }
 
 // decision is what the placer said, as far as it is shown.
@@ -59,10 +61,27 @@ type explanation struct {
 	} `json:"relaxation"`
 }
 
+// readPlacement reads the answer of the service.
+func readPlacement(body json.RawMessage) (*placed, error) {
+	p := &placed{}
+	err := json.Unmarshal(body, p)
+	if err == nil && len(p.Plan) > 0 {
+		var with struct {
+			Decision json.RawMessage `json:"decision"`
+		}
+		err = errors.Join(json.Unmarshal(p.Plan, &p.plan), json.Unmarshal(p.Plan, &with))
+		p.inPlan = with.Decision
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the service answered no placement: %w", err)
+	}
+	return p, nil
+}
+
 func (p *placed) decision() (*decision, error) {
 	raw := p.Decision
-	if len(raw) == 0 && p.Plan != nil {
-		raw = p.Plan.Decision
+	if len(raw) == 0 {
+		raw = p.inPlan
 	}
 	d := &decision{}
 	if len(raw) == 0 {
@@ -205,21 +224,22 @@ var placementColumns = []column{
 }
 
 func (s *session) printPlacement(ctx context.Context, sliceID string, body json.RawMessage) error {
-	p := &placed{}
-	if err := json.Unmarshal(body, p); err != nil {
-		return fmt.Errorf("the service answered no placement: %w", err)
+	p, err := readPlacement(body)
+	if err != nil {
+		return err
 	}
 	if s.structured() {
 		if err := s.printDocument(body); err != nil {
 			return err
 		}
-		return p.verdict()
+		return s.verdict(ctx, sliceID, p)
 	}
 	d, err := p.decision()
 	if err != nil {
 		return err
 	}
-	called := s.names(ctx, sliceID, d)
+	called := s.names(ctx, sliceID, d.ids())
+	called.learn(&p.plan)
 	why := map[string]explanation{}
 	for _, e := range d.Explanations {
 		why[e.Element] = e
@@ -244,25 +264,22 @@ func (s *session) printPlacement(ctx context.Context, sliceID string, body json.
 	if len(rows) > 0 {
 		fmt.Fprintf(s.Out, "cost %.4g, no placement costs less than %.4g (gap %.3g %%)\n", d.Cost, d.Bound, d.Gap)
 	}
-	return p.verdict()
+	return s.verdict(ctx, sliceID, p)
 }
 
 // verdict is an error when there is no place.
-func (p *placed) verdict() error {
+func (s *session) verdict(ctx context.Context, sliceID string, p *placed) error {
 	if p.Feasibility != "INFEASIBLE" {
 		return nil
 	}
-	reason := "there is no place for it now"
-	if p.Plan != nil {
-		reason = first(p.Plan.Reason, reason)
-	}
+	reason := first(s.translated(ctx, sliceID, &p.plan, p.plan.Reason), "there is no place for it now")
 	return exitError{code: exitInfeasible, error: fmt.Errorf("infeasible: %s", reason)}
 }
 
 func (s *session) printWhyNot(ctx context.Context, sliceID string, body json.RawMessage, only string) error {
-	p := &placed{}
-	if err := json.Unmarshal(body, p); err != nil {
-		return fmt.Errorf("the service answered no placement: %w", err)
+	p, err := readPlacement(body)
+	if err != nil {
+		return err
 	}
 	d, err := p.decision()
 	if err != nil {
@@ -272,9 +289,10 @@ func (s *session) printWhyNot(ctx context.Context, sliceID string, body json.Raw
 		if err := s.printDocument(body); err != nil {
 			return err
 		}
-		return p.verdict()
+		return s.verdict(ctx, sliceID, p)
 	}
-	called := s.names(ctx, sliceID, d)
+	called := s.names(ctx, sliceID, d.ids())
+	called.learn(&p.plan)
 	shown := 0
 	for _, e := range d.Explanations {
 		if only != "" && only != e.Element && only != called.of(e.Element) {
@@ -297,7 +315,7 @@ func (s *session) printWhyNot(ctx context.Context, sliceID string, body json.Raw
 	if shown == 0 {
 		fmt.Fprintln(s.Out, "nothing was decided yet")
 	}
-	return p.verdict()
+	return s.verdict(ctx, sliceID, p)
 }
 
 func (s *session) printExplanation(called *called, e explanation) {

@@ -15,6 +15,10 @@ func (s *session) showPlan(ctx context.Context, n *noun, verb string, body json.
 	if err != nil {
 		return err
 	}
+	known := &models.Plan{}
+	if plan != nil {
+		known.Changes = plan.Changes
+	}
 	if plan != nil && verb == "converged" { // the differences were shown already
 		plan.Changes = nil
 	}
@@ -28,7 +32,8 @@ func (s *session) showPlan(ctx context.Context, n *noun, verb string, body json.
 		s.printPlan(ctx, plan)
 	}
 	if !plan.Feasible && (plan.Reason != "" || len(plan.Steps) > 0) {
-		return exitError{code: exitInfeasible, error: fmt.Errorf("infeasible: %s", first(plan.Reason, "there is no place for it now"))}
+		reason := first(s.translated(ctx, "", known, plan.Reason), "there is no place for it now")
+		return exitError{code: exitInfeasible, error: fmt.Errorf("infeasible: %s", reason)}
 	}
 	return nil
 }

@@ -184,7 +184,7 @@ func (s *session) conclude(ctx context.Context, op *models.LcmOpOcc) error {
 	}
 	reason := op.OperationState
 	if c := op.FirstRootCause; c != nil && c.Detail != "" {
-		reason = first(clean(c.Target), "operation") + ": " + clean(c.Detail)
+		reason = s.translated(ctx, op.IotSliceID, nil, first(c.Target, "operation")+": "+c.Detail)
 	}
 	if op.OperationState == models.LcmOpOccOperationStateFAILEDTEMP {
 		s.note("  it is held: slicectl operation retry, rollback or fail %s", op.ID)
