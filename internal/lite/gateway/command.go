@@ -108,6 +108,9 @@ func (c *Command) fits(d *device) error {
 	if d == nil {
 		return bad("device", c.Device, "a registered device")
 	}
+	if size := len(c.text()); d.Protocol == protocolCoAP && size > maxCoAPCommand {
+		return bad("value", fmt.Sprintf("%d bytes", size), fmt.Sprintf("at most %d bytes for a device on CoAP", maxCoAPCommand))
+	}
 	if err := checkName("resource", c.Resource, 64); err != nil {
 		return err
 	}

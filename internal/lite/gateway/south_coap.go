@@ -12,7 +12,6 @@ import (
 	"github.com/plgd-dev/go-coap/v3/dtls"
 	"github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
-	"github.com/plgd-dev/go-coap/v3/message/pool"
 	"github.com/plgd-dev/go-coap/v3/mux"
 	"github.com/plgd-dev/go-coap/v3/net"
 	"github.com/plgd-dev/go-coap/v3/net/blockwise"
@@ -25,16 +24,16 @@ import (
 
 // Bounds of CoAP.
 const (
-	maxCoAPPeers  = 16_384
-	coapIdle      = 10 * time.Minute // a peer that says nothing for so long is forgotten
-	blockTransfer = 10 * time.Second
+	maxCoAPPeers = 16_384
+	coapIdle     = 10 * time.Minute // a peer that says nothing for so long is forgotten
 )
 
 // coapServer serves devices that speak CoAP (RFC 7252), with Observe (RFC
 // 7641) and block-wise transfers (RFC 7959).
 type coapServer struct {
-	g     *Gateway
-	stops []func()
+	g      *Gateway
+	stops  []func()
+	blocks *blocks
 
 	mu        sync.Mutex
 	peers     map[*client.Conn]string // device of a DTLS peer, "" when plain or not yet known
@@ -53,7 +52,7 @@ func (o *observer) end() { o.once.Do(func() { close(o.stop) }) }
 
 // listenCoAP opens the listeners that are configured.
 func (g *Gateway) listenCoAP() error {
-	g.coap = &coapServer{g: g, peers: map[*client.Conn]string{}, observers: map[string]map[*observer]struct{}{}}
+	g.coap = &coapServer{g: g, blocks: newBlocks(g.config.MaxPayload), peers: map[*client.Conn]string{}, observers: map[string]map[*observer]struct{}{}}
 	if g.config.ListenCoAP != "" {
 		listener, err := net.NewListenUDP("udp", g.config.ListenCoAP)
 		if err != nil {
@@ -63,8 +62,7 @@ func (g *Gateway) listenCoAP() error {
 		server := udp.NewServer(
 			options.WithMux(mux.HandlerFunc(g.coap.serve)),
 			options.WithOnNewConn(g.coap.joined),
-			options.WithRequestMonitor(g.coap.monitor),
-			options.WithBlockwise(true, blockwise.SZX1024, blockTransfer),
+			options.WithBlockwise(false, blockwise.SZX1024, 0), // blocks does it
 			options.WithInactivityMonitor(coapIdle, func(cc *client.Conn) { _ = cc.Close() }),
 			options.WithErrors(g.coap.failed),
 		)
@@ -93,8 +91,7 @@ func (g *Gateway) listenCoAPS() error {
 	server := dtls.NewServer(
 		options.WithMux(mux.HandlerFunc(g.coap.serve)),
 		options.WithOnNewConn(g.coap.joined),
-		options.WithRequestMonitor(g.coap.monitor),
-		options.WithBlockwise(true, blockwise.SZX1024, blockTransfer),
+		options.WithBlockwise(false, blockwise.SZX1024, 0),
 		options.WithInactivityMonitor(coapIdle, func(cc *client.Conn) { _ = cc.Close() }),
 		options.WithErrors(g.coap.failed),
 	)
@@ -136,35 +133,11 @@ func (s *coapServer) joined(cc *client.Conn) {
 		s.mu.Lock()
 		delete(s.peers, cc)
 		s.mu.Unlock()
+		s.blocks.forget(cc)
 	})
 	if full {
 		_ = cc.Close()
 	}
-}
-
-// monitor sees a datagram before anything is kept of it: a block beyond the
-// largest payload is refused, so that block-wise transfers are bounded.
-func (s *coapServer) monitor(cc *client.Conn, req *pool.Message) (bool, error) {
-	block, err := req.GetOptionUint32(message.Block1)
-	if err != nil || req.Code() != codes.POST && req.Code() != codes.PUT {
-		return false, nil //nolint:nilerr // no block option
-	}
-	szx, number, _, err := blockwise.DecodeBlockOption(block)
-	size, sizeErr := req.GetOptionUint32(message.Size1)
-	limit := int64(s.g.config.MaxPayload)
-	if err == nil && (number+1)*szx.Size() <= limit+szx.Size() && (sizeErr != nil || int64(size) <= limit) {
-		return false, nil
-	}
-	if number == 0 || (number*szx.Size()-limit) < 2*szx.Size() {
-		s.g.engine.count(tally{refusedTooLarge: 1})
-	}
-	answer := cc.AcquireMessage(cc.Context())
-	defer cc.ReleaseMessage(answer)
-	answer.SetCode(codes.RequestEntityTooLarge)
-	answer.SetToken(req.Token())
-	answer.SetType(message.Acknowledgement)
-	answer.SetMessageID(req.MessageID())
-	return true, cc.Session().WriteMessage(answer)
 }
 
 // serve answers one request.
@@ -292,6 +265,7 @@ var mediaTypes = map[message.MediaType]string{
 
 // ingest takes one message.
 func (s *coapServer) ingest(w mux.ResponseWriter, r *mux.Message, d *device, resource string) {
+	defer echoBlock(w, r)
 	mediaType := ""
 	if cf, err := r.ContentFormat(); err == nil {
 		ok := false
@@ -309,10 +283,8 @@ func (s *coapServer) ingest(w mux.ResponseWriter, r *mux.Message, d *device, res
 		s.reply(w, codes.UnsupportedMediaType, err)
 		return
 	}
-	payload, err := r.ReadBody()
-	if err != nil || len(payload) > s.g.config.MaxPayload {
-		s.g.engine.count(tally{refusedTooLarge: 1})
-		s.reply(w, codes.RequestEntityTooLarge, nil)
+	payload, more := s.body(w, r, d.Name+"/"+resource)
+	if more {
 		return
 	}
 	recs, before, err := s.g.normalise(d, resource, f, payload)
@@ -347,7 +319,7 @@ func (s *coapServer) commands(w mux.ResponseWriter, r *mux.Message, d *device) {
 		}
 	}
 	observe, err := r.Observe()
-	body := downloads(s.g.registry.pending(d.Name))
+	body := downloads(fitting(s.g.registry.pending(d.Name)))
 	switch {
 	case err == nil && observe == 0:
 		body = []byte("[]") // what waits follows as a confirmable notification
@@ -406,13 +378,19 @@ func (s *coapServer) notify(o *observer, name string) {
 	}()
 	for sequence := uint32(2); ; sequence++ {
 		next := s.g.poll.on(name)
-		if pending := s.g.registry.pending(name); len(pending) > 0 {
+		select {
+		case <-o.stop: // cut and woken at once
+			return
+		default:
+		}
+		if pending := fitting(s.g.registry.pending(name)); len(pending) > 0 {
 			if err := s.send(o, sequence, downloads(pending)); err != nil {
 				return // the device observes again
 			}
 			for _, c := range pending {
 				s.g.finish(name, c.ID, stateDelivered, "")
 			}
+			continue // there may be more than fitted
 		}
 		select {
 		case <-next:
@@ -422,11 +400,6 @@ func (s *coapServer) notify(o *observer, name string) {
 			return
 		case <-s.g.poll.closed:
 			return
-		}
-		select {
-		case <-o.stop: // cut and woken at once
-			return
-		default:
 		}
 	}
 }
