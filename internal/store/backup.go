@@ -79,7 +79,7 @@ func (db *DB) vacuumInto(ctx context.Context, part string) error {
 	if err != nil {
 		return translate(err)
 	}
-	defer live.Close()
+	defer func() { _ = live.Close() }()
 	_, err = live.ExecContext(ctx, "VACUUM INTO $1", part)
 	return translate(err)
 }
@@ -90,7 +90,7 @@ func (db *DB) exportTo(ctx context.Context, part string) error {
 	if err != nil {
 		return translate(err)
 	}
-	defer to.Close()
+	defer func() { _ = to.Close() }()
 	to.SetMaxOpenConns(1)
 	if err := migrate(ctx, to, sqliteDialect{}); err != nil {
 		return err
@@ -156,7 +156,7 @@ func copyTable(ctx context.Context, from, to *sql.Tx, table string) error {
 	if err != nil {
 		return translate(err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	names, err := rows.Columns()
 	if err != nil {
 		return translate(err)
@@ -205,7 +205,7 @@ func Restore(ctx context.Context, file, dsn string, overwrite bool, o Options) e
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	from, err := source.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return translate(err)
@@ -216,7 +216,7 @@ func Restore(ctx context.Context, file, dsn string, overwrite bool, o Options) e
 		if pool, err = sql.Open("sqlite", sqliteDSN(db.path, "busy_timeout(10000)", "synchronous(FULL)")); err != nil {
 			return translate(err)
 		}
-		defer pool.Close()
+		defer func() { _ = pool.Close() }()
 	}
 	to, err := pool.BeginTx(ctx, nil)
 	if err != nil {
@@ -322,7 +322,7 @@ func copyFile(from, to string) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

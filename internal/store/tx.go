@@ -91,7 +91,7 @@ func (t *Tx) each(ctx context.Context, text string, args []any, scan func(*sql.R
 	if err != nil {
 		return translate(err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		if err := scan(rows); err != nil {
 			return translate(err)

@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"fmt"
 	"net/url"
@@ -106,7 +107,7 @@ func unprivileged(t testing.TB) *syscall.Credential {
 }
 
 func (s *Server) command(program string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(s.bin, program), args...)
+	cmd := exec.CommandContext(context.Background(), filepath.Join(s.bin, program), args...)
 	cmd.Dir = s.dir
 	cmd.Env = []string{"LC_ALL=C.UTF-8", "PATH=/usr/bin:/bin", "HOME=" + s.dir}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred, Pdeathsig: syscall.SIGQUIT}
@@ -126,10 +127,10 @@ func (s *Server) Again(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		if err = db.Ping(); err == nil {
+		if err = db.PingContext(t.Context()); err == nil {
 			return
 		}
 		select {
@@ -197,9 +198,9 @@ func (s *Server) DSN(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	name := fmt.Sprintf("t%d", s.databases.Add(1))
-	if _, err := db.Exec("CREATE DATABASE " + name); err != nil {
+	if _, err := db.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)
 	}
 	return s.dsn(name)

@@ -37,55 +37,40 @@ func follow(t testing.TB, db *store.DB, after int64, n int) []slice.Event {
 	return out
 }
 
-// Transactions of random length commit in another order than they began, with
-// several sequencers at work; a reader that resumes by position from the first
-// event on hears each committed change once, in positions without gaps, and
-// nothing of what failed.
-func eventsMissNothing(t *testing.T, h Harness) {
-	db, second := h.Fresh(t)
-	done := make(chan struct{})
-	var wg, sequencers sync.WaitGroup
-	var mu sync.Mutex
-	committed := map[string]bool{}
-	for i := range 6 {
-		wg.Go(func() {
-			r := rand.New(rand.NewPCG(uint64(i), 3))
-			db := [...]*store.DB{db, second}[i%2]
-			for k := range 15 {
-				fail := r.IntN(4) == 0
-				var ids []string
-				err := db.Update(t.Context(), func(ctx context.Context, tx operation.Tx) error {
-					ids = nil
-					for range 1 + r.IntN(3) {
-						d := newDevice("t", "s", "gw")
-						if err := tx.Insert(ctx, d); err != nil {
-							return err
-						}
-						ids = append(ids, d.ID)
-						if k%4 == 0 {
-							time.Sleep(time.Duration(r.IntN(4)) * time.Millisecond)
-						}
-					}
-					if fail {
-						return fault.New(fault.Conflict, "not this one")
-					}
-					return nil
-				})
-				if err != nil && !fail {
-					t.Error(err)
-				}
-				if err == nil {
-					mu.Lock()
-					for _, id := range ids {
-						committed[id] = true
-					}
-					mu.Unlock()
-				}
+// scribble commits or fails a transaction of random length, and answers the ids
+// it committed.
+func scribble(ctx context.Context, db *store.DB, r *rand.Rand) ([]string, error) {
+	fail := r.IntN(4) == 0
+	var ids []string
+	err := db.Update(ctx, func(ctx context.Context, tx operation.Tx) error {
+		ids = nil
+		for range 1 + r.IntN(3) {
+			d := newDevice("t", "s", "gw")
+			if err := tx.Insert(ctx, d); err != nil {
+				return err
 			}
-		})
+			ids = append(ids, d.ID)
+			if r.IntN(4) == 0 { // stay open while others commit
+				<-time.After(time.Duration(r.IntN(4)) * time.Millisecond)
+			}
+		}
+		if fail {
+			return fault.New(fault.Conflict, "not this one")
+		}
+		return nil
+	})
+	if fail {
+		return nil, nil
 	}
-	for _, db := range []*store.DB{db, second} {
-		sequencers.Go(func() {
+	return ids, err
+}
+
+// sequencing runs a sequencer on each store until the test calls its end.
+func sequencing(t *testing.T, dbs ...*store.DB) (end func()) {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	for _, db := range dbs {
+		wg.Go(func() {
 			for {
 				select {
 				case <-done:
@@ -100,25 +85,62 @@ func eventsMissNothing(t *testing.T, h Harness) {
 			}
 		})
 	}
-	heard := map[string]int64{}
-	var position int64
-	take := func() int {
-		l, err := second.Events(t.Context(), position, 5)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range l {
-			if e.Position != position+1 {
-				t.Fatalf("position %d after %d", e.Position, position)
-			}
-			position = e.Position
-			if heard[e.Resource] != 0 {
-				t.Fatalf("%s was heard of at %d and %d", e.Resource, heard[e.Resource], e.Position)
-			}
-			heard[e.Resource] = e.Position
-		}
-		return len(l)
+	return func() { close(done); wg.Wait() }
+}
+
+// listener reads events by position and keeps what it heard.
+type listener struct {
+	db       *store.DB
+	heard    map[string]int64
+	position int64
+}
+
+// take reads some more and answers how many; positions have no gap, and nothing
+// comes twice.
+func (l *listener) take(t *testing.T) int {
+	t.Helper()
+	events, err := l.db.Events(t.Context(), l.position, 5)
+	if err != nil {
+		t.Fatal(err)
 	}
+	for _, e := range events {
+		if e.Position != l.position+1 {
+			t.Fatalf("position %d after %d", e.Position, l.position)
+		}
+		l.position = e.Position
+		if l.heard[e.Resource] != 0 {
+			t.Fatalf("%s was heard of at %d and %d", e.Resource, l.heard[e.Resource], e.Position)
+		}
+		l.heard[e.Resource] = e.Position
+	}
+	return len(events)
+}
+
+// Transactions of random length commit in another order than they began, with
+// several sequencers at work; a reader that resumes by position from the first
+// event on hears each committed change once, in positions without gaps, and
+// nothing of what failed.
+func eventsMissNothing(t *testing.T, h Harness) {
+	db, second := h.Fresh(t)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var committed []string
+	for i := range 6 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(i), 3))
+			for range 15 {
+				ids, err := scribble(t.Context(), [...]*store.DB{db, second}[i%2], r)
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				committed = append(committed, ids...)
+				mu.Unlock()
+			}
+		})
+	}
+	end := sequencing(t, db, second)
+	l := &listener{db: second, heard: map[string]int64{}}
 	over := make(chan struct{})
 	go func() { wg.Wait(); close(over) }()
 	for running := true; running; {
@@ -126,21 +148,20 @@ func eventsMissNothing(t *testing.T, h Harness) {
 		case <-over:
 			running = false
 		default:
-			take()
+			l.take(t)
 		}
 	}
-	close(done)
-	sequencers.Wait()
+	end()
 	if _, err := db.Sequence(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for take() > 0 {
+	for l.take(t) > 0 {
 	}
-	if len(heard) != len(committed) {
-		t.Fatalf("heard of %d, committed %d", len(heard), len(committed))
+	if len(l.heard) != len(committed) {
+		t.Fatalf("heard of %d, committed %d", len(l.heard), len(committed))
 	}
-	for id := range committed {
-		if heard[id] == 0 {
+	for _, id := range committed {
+		if l.heard[id] == 0 {
 			t.Errorf("%s was missed", id)
 		}
 	}

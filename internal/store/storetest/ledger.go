@@ -151,92 +151,105 @@ func ledgerVersions(t *testing.T, h Harness) {
 	}
 }
 
+// picture is what a reader of the feeds knows.
+type picture struct {
+	nodes, uses  map[string]int64 // revision, mCPU
+	at, ledgerAt int64
+}
+
+// look reads what is new in both feeds.
+func (p *picture) look(t testing.TB, db *store.DB) {
+	t.Helper()
+	see(t, db, func(ctx context.Context, tx operation.Tx) error {
+		changed, removed, position, err := tx.Topology(ctx, p.at)
+		if err != nil {
+			return err
+		}
+		for _, id := range removed {
+			delete(p.nodes, id)
+		}
+		for _, r := range changed {
+			p.nodes[r.Head().ID] = r.Head().Revision
+		}
+		rows, reached, err := tx.Ledger(ctx, p.ledgerAt)
+		for _, l := range rows {
+			p.uses[l.Node] = l.CPU
+		}
+		p.at, p.ledgerAt = position, reached
+		return err
+	})
+}
+
+// grow adds a node with uses, and changes or removes some of them again.
+func grow(ctx context.Context, db *store.DB, k int) error {
+	n := newNode("i", 1000)
+	err := db.Update(ctx, func(ctx context.Context, tx operation.Tx) error {
+		if err := tx.Insert(ctx, n); err != nil {
+			return err
+		}
+		if k%5 == 0 { // stay open while others commit
+			<-time.After(3 * time.Millisecond)
+		}
+		return tx.Deduct(ctx, []operation.LedgerChange{{Node: n.ID, CPU: int64(k + 1), Expect: 0}})
+	})
+	switch {
+	case err != nil:
+		return err
+	case k%3 == 0:
+		return db.Update(ctx, func(ctx context.Context, tx operation.Tx) error { return tx.Delete(ctx, n) })
+	case k%3 == 1:
+		n.Cordoned = true
+		return db.Update(ctx, func(ctx context.Context, tx operation.Tx) error { return tx.Update(ctx, n) })
+	}
+	return nil
+}
+
 // A reader that follows the topology and the ledger by position, while many
 // write, ends with exactly what is there.
 func feedsMissNothing(t *testing.T, h Harness) {
 	db, second := h.Fresh(t)
-	for k := range 4 { // what is changed later
-		insert(t, db, newNode("start", int64(1000+k)))
-	}
+	insert(t, db, newNode("start", 1000))
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	for i := range 6 {
 		wg.Go(func() {
-			db := [...]*store.DB{db, second}[i%2]
 			for k := range 15 {
-				n := newNode("i", 1000)
-				err := db.Update(t.Context(), func(ctx context.Context, tx operation.Tx) error {
-					if err := tx.Insert(ctx, n); err != nil {
-						return err
-					}
-					if k%5 == 0 { // stay open while others commit
-						time.Sleep(3 * time.Millisecond)
-					}
-					return tx.Deduct(ctx, []operation.LedgerChange{{Node: n.ID, CPU: int64(k + 1), Expect: 0}})
-				})
-				if err == nil && k%3 == 0 {
-					err = db.Update(t.Context(), func(ctx context.Context, tx operation.Tx) error { return tx.Delete(ctx, n) })
-				} else if err == nil && k%3 == 1 {
-					n.Cordoned = true
-					err = db.Update(t.Context(), func(ctx context.Context, tx operation.Tx) error { return tx.Update(ctx, n) })
-				}
-				if err != nil {
+				if err := grow(t.Context(), [...]*store.DB{db, second}[i%2], k); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
 	go func() { wg.Wait(); close(done) }()
-	nodes, uses := map[string]int64{}, map[string]int64{}
-	var at, ledgerAt int64
-	for last := false; ; {
+	p := picture{nodes: map[string]int64{}, uses: map[string]int64{}}
+	for last := false; !last; {
 		select {
 		case <-done:
 			last = true
 		default:
 		}
-		see(t, second, func(ctx context.Context, tx operation.Tx) error {
-			changed, removed, position, err := tx.Topology(ctx, at)
-			if err != nil {
-				return err
-			}
-			for _, id := range removed {
-				delete(nodes, id)
-			}
-			for _, r := range changed {
-				nodes[r.Head().ID] = r.Head().Revision
-			}
-			rows, reached, err := tx.Ledger(ctx, ledgerAt)
-			for _, l := range rows {
-				uses[l.Node] = l.CPU
-			}
-			at, ledgerAt = position, reached
-			return err
-		})
-		if last {
-			break
-		}
+		p.look(t, second)
 	}
 	var real []slice.Resource
 	see(t, db, func(ctx context.Context, tx operation.Tx) (err error) {
 		real, err = tx.List(ctx, operation.Query{Kind: slice.KindNode, Limit: 1000})
 		return err
 	})
-	if len(real) != len(nodes) {
-		t.Fatalf("%d nodes were heard of, %d are there", len(nodes), len(real))
+	if len(real) != len(p.nodes) {
+		t.Fatalf("%d nodes were heard of, %d are there", len(p.nodes), len(real))
 	}
 	for _, r := range real {
-		if nodes[r.Head().ID] != r.Head().Revision {
-			t.Errorf("node %s is heard of at revision %d, is at %d", r.Head().ID, nodes[r.Head().ID], r.Head().Revision)
+		if p.nodes[r.Head().ID] != r.Head().Revision {
+			t.Errorf("node %s is heard of at revision %d, is at %d", r.Head().ID, p.nodes[r.Head().ID], r.Head().Revision)
 		}
 	}
 	rows, _ := ledger(t, db, 0)
-	if len(rows) != 90 || len(uses) != 90 {
-		t.Fatalf("%d rows, heard of %d, want 90", len(rows), len(uses))
+	if len(rows) != 90 || len(p.uses) != 90 {
+		t.Fatalf("%d rows, heard of %d, want 90", len(rows), len(p.uses))
 	}
 	for node, l := range rows {
-		if uses[node] != l.CPU {
-			t.Errorf("uses of %s: heard %d, is %d", node, uses[node], l.CPU)
+		if p.uses[node] != l.CPU {
+			t.Errorf("uses of %s: heard %d, is %d", node, p.uses[node], l.CPU)
 		}
 	}
 }
