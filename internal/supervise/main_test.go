@@ -52,6 +52,7 @@ func function(behaviour string, args []string) {
 		serveHTTP(args[0])
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM, syscall.SIGINT)
+		fmt.Println("deaf")
 		for {
 			time.Sleep(time.Hour)
 		}
@@ -189,6 +190,15 @@ func (b *bench) until(what string, ok func(State) bool) State {
 func (b *bench) ready() State {
 	b.Helper()
 	return b.until("ready", func(s State) bool { return s.Phase == Ready })
+}
+
+// deaf waits until a stubborn function says that it hears no signal.
+func (b *bench) deaf() {
+	b.Helper()
+	b.until("deaf", func(State) bool {
+		raw, _ := os.ReadFile(filepath.Join(b.u.Dir, logDir, "function.log"))
+		return bytes.Contains(raw, []byte("deaf"))
+	})
 }
 
 // end removes the unit and asserts that nothing of it is left.

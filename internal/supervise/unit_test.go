@@ -252,7 +252,7 @@ func TestStopKillsAfterTheGrace(t *testing.T) {
 	b := newBench(t, "stubborn")
 	b.spec.Grace = 100 * time.Millisecond
 	b.launch()
-	b.ready()
+	b.deaf()
 	begin := time.Now()
 	b.stop()
 	if d := time.Since(begin); d < 100*time.Millisecond || d > 3*time.Second {
@@ -318,7 +318,7 @@ func markedProcesses(unit string) (found []int) {
 func TestStopHonoursItsContext(t *testing.T) {
 	b := newBench(t, "stubborn")
 	b.launch()
-	b.ready()
+	b.deaf()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	err := b.u.Stop(ctx)
