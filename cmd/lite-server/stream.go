@@ -19,7 +19,8 @@ import (
 func streamCommand(flags *flag.FlagSet) func(context.Context, *slog.Logger) error {
 	var o stream.Options
 	flags.StringVar(&o.Server, "server", "http://127.0.0.1:9080", "URL of the light server's REST interface")
-	flags.StringVar(&o.Channel, "channel", "", "id of the channel to follow")
+	flags.StringVar(&o.Channel, "channel", "", "id of the channel to publish to")
+	follow := flags.String("follow", "", "comma separated ids of the channels to follow (default the one published to)")
 	flags.StringVar(&o.Listen, "listen", "127.0.0.1:9082", "host:port of /healthz; port 0 picks one")
 	flags.DurationVar(&o.Window, "window", 10*time.Second, "length of a window")
 	flags.DurationVar(&o.Grace, "grace", time.Second, "how long after its end a window waits for readings")
@@ -37,6 +38,9 @@ func streamCommand(flags *flag.FlagSet) func(context.Context, *slog.Logger) erro
 			o.Key = strings.TrimSpace(string(text))
 		}
 		o.Log = log
+		if *follow != "" {
+			o.Follow = strings.Split(*follow, ",")
+		}
 		e, err := stream.New(o)
 		if err != nil {
 			return err

@@ -194,6 +194,7 @@ func (r *resolver) uplinkField(name string) string {
 		r.uplink = map[string]string{
 			"protocol": string(u.Protocol), "address": u.Address, "topic": u.Topic, "clientId": u.ClientID,
 			"username": u.Username, "password": u.Password, "downTopic": u.DownTopic, "channel": channel,
+			"sources": strings.Join(u.Sources, ","),
 		}
 	}
 	v, ok := r.uplink[name]

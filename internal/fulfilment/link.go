@@ -107,6 +107,7 @@ type ends struct {
 	formerAble        Platform
 	uplink            platform.Uplink
 	hasUplink, hasOld bool
+	sources           []string // client names of whom a microElement reads
 }
 
 func (s *Service) ends(ctx context.Context, action string, a linkArgs) (x ends, err error) {
@@ -119,6 +120,11 @@ func (s *Service) ends(ctx context.Context, action string, a linkArgs) (x ends, 
 				return err
 			}
 			if x.serverAt, x.serverAble, err = s.access(ctx, tx, x.server, x.server.Run); err != nil {
+				return err
+			}
+		}
+		if x.server != nil && x.e.Element == slice.MicroElement {
+			if x.sources, err = s.sources(ctx, tx, x.e, x.server); err != nil {
 				return err
 			}
 		}
@@ -172,12 +178,47 @@ func (s *Service) doLink(ctx context.Context, c operation.Call, action string, a
 	return out, x.able.Gateway.Attach(ctx, x.at, x.uplink)
 }
 
+// sources are the elements whose readings flow to a microElement: those that
+// the slice's microData name, else every gateway of its server.
+func (s *Service) sources(ctx context.Context, tx operation.Tx, e, server *slice.Element) (named []string, err error) {
+	flows, err := listAll(ctx, tx, operation.Query{Kind: slice.KindMicroData, Parent: e.Slice}, s.c.Marker)
+	if err != nil {
+		return nil, err
+	}
+	from := map[string]bool{}
+	for _, r := range flows {
+		if m, ok := r.(*slice.MicroData); ok && m.To == e.Name {
+			from[m.From] = true
+		}
+	}
+	gateways, err := listAll(ctx, tx, operation.Query{Kind: slice.KindIoTGateway, Parent: e.Slice}, s.c.Marker)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range gateways {
+		g, ok := r.(*slice.Element)
+		if ok && (from[g.Name] || len(from) == 0 && (g.Server == "" || g.Server == server.Name)) {
+			named = append(named, clientName(g))
+		}
+	}
+	return named, nil
+}
+
 // connect makes the server ready for the element and keeps what it answers as a
 // secret.
 func (s *Service) connect(ctx context.Context, x ends) (platform.Uplink, operation.Outcome, error) {
 	u, err := x.serverAble.Server.Connect(ctx, x.serverAt, clientName(x.e))
 	if err != nil {
 		return u, operation.Outcome{}, err
+	}
+	if linker, ok := x.serverAble.Server.(platform.Linker); ok {
+		for _, source := range x.sources {
+			channel, err := linker.Link(ctx, x.serverAt, clientName(x.e), source)
+			if err != nil {
+				return u, operation.Outcome{}, err
+			}
+			u.Sources = append(u.Sources, channel)
+		}
 	}
 	return u, operation.Outcome{Done: true, Record: func(ctx context.Context, tx operation.Tx) error {
 		return s.keepUplink(ctx, tx, x.e, u)

@@ -70,6 +70,9 @@ type Uplink struct {
 	// DownTopic, when not empty, is where the server publishes commands for
 	// the gateway.
 	DownTopic string
+	// Sources are the channels of others that the client may read, as the
+	// server names them (Linker).
+	Sources []string
 }
 
 // Command is one value sent down to a device's resource.
@@ -132,4 +135,13 @@ type Server interface {
 	Connect(ctx context.Context, a Access, gateway string) (Uplink, error)
 	// Disconnect undoes Connect and revokes its key at once.
 	Disconnect(ctx context.Context, a Access, gateway string) error
+}
+
+// Linker is the optional ability of a server to let one client read what
+// another delivers: a microElement the readings of gateways.
+type Linker interface {
+	// Link lets reader, a name given to Connect, read what source, another,
+	// delivers, and answers the channel to read. Source need not be connected
+	// yet.
+	Link(ctx context.Context, a Access, reader, source string) (channel string, err error)
 }

@@ -14,7 +14,8 @@
 //	${element}       the element's name; ${slice} the slice's
 //	${server:PORT}   URL of a port of the server it feeds
 //	${uplink:FIELD}  its own connection at that server: protocol, address,
-//	                 topic, clientId, username, password, downTopic, channel
+//	                 topic, clientId, username, password, downTopic, channel,
+//	                 sources (channels of the gateways that feed it)
 //
 // # Invariants
 //
@@ -107,12 +108,14 @@ func stream() slice.Product {
 	p := entry("stream", "transforms the readings of a slice's server and publishes the result back", slice.MicroElement,
 		slice.Process{Artefact: "lite-server", Args: []string{"stream"}})
 	p.Platform = "lite"
+	p.Ports = []slice.Port{{Name: "http", Protocol: "tcp", Scheme: "http"}}
+	p.Probe = &slice.ProbeSpec{Port: "http", Path: "/healthz"}
 	p.Configuration = map[string]string{
-		"LITE_STREAM_SERVER":   "${server:mqtt}",
+		"LITE_STREAM_SERVER":   "${server:api}",
+		"LITE_STREAM_LISTEN":   "${listen:http}",
 		"LITE_STREAM_CHANNEL":  "${uplink:channel}",
-		"LITE_STREAM_USERNAME": "${uplink:username}",
+		"LITE_STREAM_FOLLOW":   "${uplink:sources}",
 		"LITE_STREAM_KEY_FILE": "${file:uplink.key}",
-		"LITE_STREAM_NAME":     "${element}",
 	}
 	p.Files = map[string]string{"uplink.key": "${uplink:password}"}
 	p.Requirements = slice.Requirements{CPU: 50, Memory: 32}

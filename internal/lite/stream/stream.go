@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,9 +22,11 @@ import (
 // Options configure an Element.
 type Options struct {
 	Server  string // base URL of the light server's REST interface
-	Channel string // id
-	Key     string // of a thing that is linked to the channel
-	Listen  string // host:port of /healthz, default 127.0.0.1:9082; port 0 picks one
+	Channel string // id of the channel to publish to
+	// Follow is the ids of the channels to follow; none: Channel.
+	Follow []string
+	Key    string // of a thing that is linked to all of them
+	Listen string // host:port of /healthz, default 127.0.0.1:9082; port 0 picks one
 
 	Window   time.Duration // default 10 s
 	Grace    time.Duration // how long after its end a window waits for readings, default 1 s
@@ -41,11 +44,14 @@ func (o *Options) defaults() error {
 	o.MaxNames = cmp.Or(o.MaxNames, 20_000)
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	o.Client = cmp.Or(o.Client, http.DefaultClient)
+	if len(o.Follow) == 0 {
+		o.Follow = []string{o.Channel}
+	}
 	if u, err := url.Parse(o.Server); err != nil || u.Host == "" {
 		return fault.Field("server", o.Server, "the http or https URL of a light server")
 	}
 	switch {
-	case o.Channel == "":
+	case o.Channel == "" || slices.Contains(o.Follow, ""):
 		return fault.Field("channel", "", "the id of a channel")
 	case o.Key == "":
 		return fault.Field("key", "", "the key of a thing linked to the channel")
@@ -63,17 +69,23 @@ const maxWaiting = 100_000
 // Element is a running stream element.
 type Element struct {
 	options  Options
-	channel  *channel
+	channel  *channel // published to
+	follows  []*followed
 	listener net.Listener
 
 	mu        sync.Mutex
 	windows   *Windows
-	last      int64 // the arrival number up to which all readings were taken; 0 before the first
 	waiting   senml.Pack
-	connected bool
 	readings  int64 // that fell into a window
 	published int64
 	dropped   int64 // records of closed windows beyond maxWaiting
+}
+
+// followed is one channel under watch; the element's lock guards it.
+type followed struct {
+	*channel
+	last      int64 // the arrival number up to which all readings were taken; 0 before the first
+	connected bool
 	failure   string
 }
 
@@ -86,11 +98,18 @@ func New(o Options) (*Element, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stream: %w", err)
 	}
-	return &Element{
-		options: o, listener: l,
-		channel: &channel{http: o.Client, base: strings.TrimSuffix(o.Server, "/") + "/channels/" + url.PathEscape(o.Channel), key: o.Key},
+	e := &Element{
+		options: o, listener: l, channel: o.channelOf(o.Channel),
 		windows: NewWindows(o.Window.Seconds(), o.Grace.Seconds(), o.Suffix, o.MaxNames),
-	}, nil
+	}
+	for _, id := range o.Follow {
+		e.follows = append(e.follows, &followed{channel: o.channelOf(id)})
+	}
+	return e, nil
+}
+
+func (o *Options) channelOf(id string) *channel {
+	return &channel{http: o.Client, base: strings.TrimSuffix(o.Server, "/") + "/channels/" + url.PathEscape(id), key: o.Key}
 }
 
 // Addr is where /healthz answers.
@@ -101,7 +120,9 @@ func (e *Element) Run(ctx context.Context) error {
 	health := &http.Server{Handler: e.routes(), ReadHeaderTimeout: 10 * time.Second}
 	var serving, working sync.WaitGroup
 	serving.Go(func() { _ = health.Serve(e.listener) })
-	working.Go(func() { e.followAlways(ctx) })
+	for _, f := range e.follows {
+		working.Go(func() { e.followAlways(ctx, f) })
+	}
 	working.Go(func() { e.publishAlways(ctx) })
 	working.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -115,15 +136,15 @@ func (e *Element) Run(ctx context.Context) error {
 	return err
 }
 
-// followAlways keeps the live stream open.
-func (e *Element) followAlways(ctx context.Context) {
+// followAlways keeps the live stream of a channel open.
+func (e *Element) followAlways(ctx context.Context, f *followed) {
 	const shortest, longest = 100 * time.Millisecond, 5 * time.Second
 	for wait := shortest; ctx.Err() == nil; {
-		err := e.channel.follow(ctx, func(position int64) error {
+		err := f.follow(ctx, func(position int64) error {
 			wait = shortest
-			return e.catchUp(ctx, position)
-		}, e.take)
-		e.note(false, err)
+			return e.catchUp(ctx, f, position)
+		}, func(pack senml.Pack, number int64) { e.take(f, pack, number) })
+		e.note(f, false, err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):
@@ -133,28 +154,28 @@ func (e *Element) followAlways(ctx context.Context) {
 }
 
 // catchUp reads back what was stored while the stream was closed.
-func (e *Element) catchUp(ctx context.Context, position int64) error {
+func (e *Element) catchUp(ctx context.Context, f *followed, position int64) error {
 	e.mu.Lock()
-	after := e.last
+	after := f.last
 	from := senml.Seconds(time.Now().Add(-e.options.Grace - e.options.Window))
 	e.mu.Unlock()
 	if after > 0 && after < position {
 		var missed senml.Pack
-		err := e.channel.history(ctx, from, after, position, func(r senml.Record) { missed = append(missed, r) })
+		err := f.history(ctx, from, after, position, func(r senml.Record) { missed = append(missed, r) })
 		if err != nil {
 			return err
 		}
-		e.take(missed, position)
+		e.take(f, missed, position)
 	}
 	e.mu.Lock()
-	e.last = max(e.last, position, 1)
+	f.last = max(f.last, position, 1)
 	e.mu.Unlock()
-	e.note(true, nil)
+	e.note(f, true, nil)
 	return nil
 }
 
 // take adds a pack whose last point has the number.
-func (e *Element) take(pack senml.Pack, number int64) {
+func (e *Element) take(f *followed, pack senml.Pack, number int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, r := range pack {
@@ -162,16 +183,16 @@ func (e *Element) take(pack senml.Pack, number int64) {
 			e.readings++
 		}
 	}
-	e.last = max(e.last, number)
+	f.last = max(f.last, number)
 }
 
 // note keeps what /healthz tells.
-func (e *Element) note(connected bool, err error) {
+func (e *Element) note(f *followed, connected bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.connected, e.failure = connected, ""
+	f.connected, f.failure = connected, ""
 	if err != nil {
-		e.failure = err.Error()
+		f.failure = err.Error()
 		e.options.Log.Warn("stream", "error", err)
 	}
 }
@@ -224,7 +245,7 @@ func (e *Element) publish(ctx context.Context) error {
 	}
 }
 
-// routes answers /healthz: 200 while the live stream is open.
+// routes answers /healthz: 200 while every live stream is open.
 func (e *Element) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -234,9 +255,11 @@ func (e *Element) routes() http.Handler {
 			"late": e.windows.Late, "dropped": e.dropped + e.windows.Excess,
 		}
 		status := http.StatusOK
-		if !e.connected {
-			status = http.StatusServiceUnavailable
-			state["status"], state["reason"] = "failing", cmp.Or(e.failure, "the stream is not open yet")
+		for _, f := range e.follows {
+			if !f.connected {
+				status = http.StatusServiceUnavailable
+				state["status"], state["reason"] = "failing", cmp.Or(f.failure, "a stream is not open yet")
+			}
 		}
 		e.mu.Unlock()
 		w.Header().Set("Content-Type", "application/json")

@@ -14,7 +14,10 @@ import (
 // Server adapts the light server.
 type Server struct{ client client }
 
-var _ platform.Server = (*Server)(nil)
+var (
+	_ platform.Server = (*Server)(nil)
+	_ platform.Linker = (*Server)(nil)
+)
 
 // NewServer answers an adapter that uses c, http.DefaultClient when nil.
 func NewServer(c *http.Client) *Server {
@@ -55,6 +58,21 @@ func (s *Server) Connect(ctx context.Context, a platform.Access, gateway string)
 		return platform.Uplink{}, err
 	}
 	return uplinkTo(a, gateway, thing, known.Key, channel)
+}
+
+// Link links the reader's client to the source's channel.
+func (s *Server) Link(ctx context.Context, a platform.Access, reader, source string) (string, error) {
+	thing, err := s.ensure(ctx, a, "things", reader)
+	if err != nil {
+		return "", err
+	}
+	channel, err := s.ensure(ctx, a, "channels", source)
+	if err != nil {
+		return "", err
+	}
+	link := "/channels/" + url.PathEscape(channel) + "/things/" + url.PathEscape(thing)
+	_, err = s.client.do(ctx, a, call{method: http.MethodPut, path: link})
+	return channel, err
 }
 
 // uplinkTo is where and as whom a gateway delivers.

@@ -1,6 +1,7 @@
 package platformtest
 
 import (
+	"reflect"
 	"sync"
 	"testing"
 
@@ -55,7 +56,7 @@ func serverConnectIdempotent(t *testing.T, f ServerFixture) {
 	}
 	again, err := f.Server.Connect(ctx, f.Access, "gw-1")
 	must(t, err)
-	if first != again {
+	if !reflect.DeepEqual(first, again) {
 		t.Error("a second Connect answered another uplink")
 	}
 }
@@ -72,7 +73,7 @@ func serverConnectConcurrently(t *testing.T, f ServerFixture) {
 	wg.Wait()
 	for i := range callers {
 		must(t, errs[i])
-		if uplinks[i] != uplinks[0] {
+		if !reflect.DeepEqual(uplinks[i], uplinks[0]) {
 			t.Errorf("caller %d got another uplink", i)
 		}
 	}
