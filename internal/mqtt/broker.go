@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -93,6 +95,7 @@ type Options struct {
 	Window         int           // unacknowledged publishes per connection, default 256
 	ClientQueue    int           // messages waiting to be written per connection, default 64
 	SessionExpiry  time.Duration // how long a session outlives its connection, default 1 h
+	MaxSessions    int           // sessions of one principal, stored ones included, default 64
 	Retain         bool          // keep retained messages (in memory)
 	ConnectTimeout time.Duration // from accept to CONNECT, default 10 s
 }
@@ -103,6 +106,7 @@ func (o *Options) defaults() {
 	o.MaxClients = cmp.Or(o.MaxClients, 16384)
 	o.Window = cmp.Or(o.Window, 256)
 	o.ClientQueue = cmp.Or(o.ClientQueue, 64)
+	o.MaxSessions = cmp.Or(o.MaxSessions, 64)
 	o.SessionExpiry = cmp.Or(o.SessionExpiry, time.Hour)
 	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 10*time.Second)
 }
@@ -115,9 +119,10 @@ type Broker struct {
 	hook     *hook
 	listener *listener
 
-	mu       sync.Mutex
-	sessions map[string]map[*conn]struct{} // connections by principal
-	closed   sync.Once
+	mu     sync.Mutex
+	conns  map[string]map[*conn]struct{}  // connections by principal
+	stored map[string]map[string]struct{} // session ids by principal
+	closed sync.Once
 }
 
 // NewBroker listens on o.Address and serves until Close.
@@ -126,7 +131,7 @@ func NewBroker(o Options) (*Broker, error) {
 	if o.Handler == nil {
 		return nil, errors.New("mqtt: broker options: Handler is missing")
 	}
-	b := &Broker{options: o, sessions: map[string]map[*conn]struct{}{}}
+	b := &Broker{options: o, conns: map[string]map[*conn]struct{}{}, stored: map[string]map[string]struct{}{}}
 	capabilities := mochi.NewDefaultServerCapabilities()
 	capabilities.MaximumClients = int64(o.MaxClients)
 	capabilities.MaximumPacketSize = uint32(o.MaxPacket)
@@ -203,17 +208,15 @@ func (b *Broker) inject(pk packets.Packet) error {
 // The caller has revoked the principal before, so that it cannot come back.
 func (b *Broker) Disconnect(principal string) {
 	b.mu.Lock()
-	var conns []*conn
-	for c := range b.sessions[principal] {
-		conns = append(conns, c)
-	}
+	conns := slices.Collect(maps.Keys(b.conns[principal]))
+	ids := slices.Collect(maps.Keys(b.stored[principal]))
+	delete(b.stored, principal)
 	b.mu.Unlock()
 	for _, c := range conns {
 		c.cut(packets.ErrNotAuthorized)
 	}
-	prefix := sessionID(principal, "")
-	for id, cl := range b.server.Clients.GetAll() {
-		if len(id) >= len(prefix) && id[:len(prefix)] == prefix {
+	for _, id := range ids {
+		if cl, ok := b.server.Clients.Get(id); ok {
 			cl.Stop(packets.ErrNotAuthorized)
 			cl.ClearInflights()
 			b.server.UnsubscribeClient(cl)

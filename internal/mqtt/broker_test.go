@@ -224,6 +224,38 @@ func TestClientIDOfAnotherPrincipal(t *testing.T) {
 	}
 }
 
+// A session kept across connections goes with its principal, and nobody can
+// keep any number of them.
+func TestStoredSessionsAreBounded(t *testing.T) {
+	h := newHouse("anna")
+	b := startBroker(t, h, func(o *mqtt.Options) { o.MaxSessions = 3 })
+	persistent := func(id string) (*mqtt.Client, error) {
+		return mqtt.Dial(t.Context(), mqtt.ClientOptions{Address: "tcp://" + b.Addr().String(), ClientID: id, Username: "anna", Password: "secret-anna", Persistent: true})
+	}
+	for i := range 3 {
+		c, err := persistent(fmt.Sprint(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	eventually(t, "connections ended", func() bool { return b.Clients() == 0 })
+	if _, err := persistent("4"); !errors.Is(err, mqtt.ErrRefused) {
+		t.Fatalf("a fourth session: %v, want ErrRefused", err)
+	}
+	c, err := persistent("1")
+	if err != nil {
+		t.Fatalf("a session that is there: %v", err)
+	}
+	c.Close()
+	b.Disconnect("anna")
+	for i := range 10 { // clean sessions leave nothing behind
+		c := dial(t, b, "anna", fmt.Sprint("clean", i), nil)
+		c.Close()
+		eventually(t, "connection ended", func() bool { return b.Clients() == 0 })
+	}
+}
+
 func TestDisconnectCutsAtOnce(t *testing.T) {
 	h := newHouse("anna")
 	b := startBroker(t, h, nil)

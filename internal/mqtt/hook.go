@@ -33,7 +33,7 @@ func (h *hook) ID() string { return "handler" }
 // Provides tells mochi which events to raise.
 func (h *hook) Provides(event byte) bool {
 	switch event {
-	case mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnPublish, mochi.OnWill:
+	case mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnPublish, mochi.OnWill, mochi.OnClientExpired:
 		return true
 	case mochi.OnQosPublish, mochi.OnPacketRead, mochi.OnPacketSent:
 		return h.deliveries != nil
@@ -69,15 +69,27 @@ func (h *hook) OnConnectAuthenticate(cl *mochi.Client, pk packets.Packet) bool {
 	}
 	// Registered first and checked again: a revocation between the two
 	// finds either the connection or changed credentials.
-	h.broker.register(c, principal)
+	session := sessionID(principal, cl.ID)
+	if !h.broker.register(c, principal, session) {
+		return false
+	}
 	if again, ok := h.handler.Authenticate(connect); !ok || again != principal {
 		return false
 	}
 	if pk.Connect.WillFlag && !h.mayWrite(principal, pk.Connect.WillTopic) {
 		return false
 	}
-	cl.ID = sessionID(principal, cl.ID)
+	cl.ID = session
 	return true
+}
+
+// OnClientExpired forgets a session whose connection ended long ago.
+func (h *hook) OnClientExpired(cl *mochi.Client) {
+	if c := connOf(cl); c != nil && c.session != "" {
+		h.broker.mu.Lock()
+		defer h.broker.mu.Unlock()
+		h.broker.forgetSession(c.principal, c.session)
+	}
 }
 
 // mayWrite refuses what no principal may publish to before asking.

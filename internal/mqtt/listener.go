@@ -83,6 +83,7 @@ type conn struct {
 	broker    *Broker
 	client    *mochi.Client // set before the connection is registered
 	principal string
+	session   string // "" until it is registered
 
 	once  sync.Once
 	done  chan struct{} // closed with the connection
@@ -170,25 +171,55 @@ func (c *conn) settle(packetID uint16) (string, bool) {
 	return token, ok
 }
 
-// register files c under principal, before its credentials are checked: a
-// revocation that follows the check finds the connection.
-func (b *Broker) register(c *conn, principal string) {
+// register files c under principal, before its credentials are checked again:
+// a revocation that follows the check finds the connection. It answers false
+// when the principal has too many sessions.
+func (b *Broker) register(c *conn, principal, session string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	c.principal = principal
-	if b.sessions[principal] == nil {
-		b.sessions[principal] = map[*conn]struct{}{}
+	ids := b.stored[principal]
+	if _, known := ids[session]; !known && len(ids) >= b.options.MaxSessions {
+		return false
 	}
-	b.sessions[principal][c] = struct{}{}
+	c.principal, c.session = principal, session
+	if ids == nil {
+		b.stored[principal] = map[string]struct{}{}
+	}
+	b.stored[principal][session] = struct{}{}
+	if b.conns[principal] == nil {
+		b.conns[principal] = map[*conn]struct{}{}
+	}
+	b.conns[principal][c] = struct{}{}
+	return true
 }
 
-// forget removes c when its connection has ended.
+// forget removes c when its connection has ended, and its session unless mochi
+// keeps it.
 func (b *Broker) forget(c *conn) {
+	if c.session == "" {
+		return // never authenticated
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	set := b.sessions[c.principal]
+	set := b.conns[c.principal]
 	delete(set, c)
 	if len(set) == 0 {
-		delete(b.sessions, c.principal)
+		delete(b.conns, c.principal)
+	}
+	if _, kept := b.server.Clients.Get(c.session); !kept {
+		b.forgetSession(c.principal, c.session)
+	}
+}
+
+// forgetSession removes a session that mochi does not keep. The lock is held.
+func (b *Broker) forgetSession(principal, session string) {
+	for c := range b.conns[principal] {
+		if c.session == session {
+			return // connecting again
+		}
+	}
+	delete(b.stored[principal], session)
+	if len(b.stored[principal]) == 0 {
+		delete(b.stored, principal)
 	}
 }

@@ -110,10 +110,14 @@ func (g *Gateway) putAll(devices []Device) ([]outcome, error) {
 
 // cut ends the sessions of a device.
 func (g *Gateway) cut(d *device) {
-	if g.mqtt != nil {
-		g.mqtt.Disconnect(d.Name)
+	switch broker := g.mqtt.Load(); d.Protocol {
+	case protocolMQTT:
+		if broker != nil {
+			broker.Disconnect(d.Name)
+		}
+	case protocolCoAP:
+		g.coap.cut(d.Name)
 	}
-	g.coap.cut(d.Name)
 	g.poll.wake(d.Name)
 }
 

@@ -66,10 +66,14 @@ func (g *Gateway) push(name string) {
 	switch {
 	case d.Address != "":
 		go g.pushToAddress(d, pending)
-	case d.Protocol == protocolMQTT && g.mqtt != nil:
+	case d.Protocol == protocolMQTT:
+		broker := g.mqtt.Load()
+		if broker == nil {
+			return
+		}
 		for _, c := range pending {
 			topic := "devices/" + name + "/commands/" + c.Resource
-			if err := g.mqtt.Publish(topic, c.text(), 1, c.ID); err != nil {
+			if err := broker.Publish(topic, c.text(), 1, c.ID); err != nil {
 				g.log.Warn("command", "id", c.ID, "error", err)
 			}
 		}

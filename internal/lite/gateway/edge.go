@@ -80,11 +80,10 @@ func (w *window) join(v, at float64, length time.Duration, now time.Time) verdic
 	return out
 }
 
-// due reports whether the window has been open for its length and a little
-// more, in which late readings may still join.
-func (w *window) due(now time.Time) bool {
-	grace := min(w.length, time.Second)
-	return w.count > 0 && now.UnixMilli() >= w.opened+(w.length+grace).Milliseconds()
+// dueAt is when the window has been open for its length and a little more, in
+// which late readings may still join; Unix ms.
+func (w *window) dueAt() int64 {
+	return w.opened + (w.length + min(w.length, time.Second)).Milliseconds()
 }
 
 // record is the aggregate of a closed window, at the window's end.

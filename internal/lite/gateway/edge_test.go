@@ -124,17 +124,22 @@ func TestStateRoundTrip(t *testing.T) {
 		if len(back.edges) != len(s.edges) || back.totals != s.totals {
 			t.Fatal("not the same")
 		}
-		for key, e := range s.edges {
-			if *back.edges[key] != *e {
-				t.Fatalf("%v: %+v, want %+v", key, back.edges[key], e)
+		for device, resources := range s.edges {
+			if len(back.edges[device]) != len(resources) {
+				t.Fatalf("%s: not the same", device)
+			}
+			for resource, e := range resources {
+				if *back.edges[device][resource] != *e {
+					t.Fatalf("%s %s: %+v, want %+v", device, resource, back.edges[device][resource], e)
+				}
 			}
 		}
-		for key := range s.edges {
-			if err := back.Apply(appendText([]byte{opForget}, key.device)); err != nil {
+		for device := range s.edges {
+			if err := back.Apply(appendText([]byte{opForget}, device)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if len(back.edges) != 0 || len(back.open) != 0 {
+		if len(back.edges) != 0 {
 			t.Fatal("forgetting every device leaves edge state")
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -110,6 +111,7 @@ func (e *engine) accept(d *device, protocol string, recs []senml.Record, before 
 			}
 			if r.hasEdge() && (v.counter == passed || v.counter == aggregated || v.closed != nil) {
 				meta = appendEdge(meta, key, s)
+				e.state.opened(&s.window)
 			}
 		}
 		t[v.counter]++
@@ -204,25 +206,30 @@ func (e *engine) emit(recs senml.Pack) error {
 // closeWindows emits the windows that are due. lookup answers the device's
 // present description, nil when there is none.
 func (e *engine) closeWindows(lookup func(string) *device) {
-	now := e.now()
+	now := e.now().UnixMilli()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for key, s := range e.state.edges {
-		if !s.window.due(now) {
-			continue
-		}
-		var r *Resource
-		if d := lookup(key.device); d != nil {
-			r = d.resources[key.resource]
-		}
-		if r == nil {
-			continue // being removed: retire emits it
-		}
-		if err := e.closeWindow(key, s, r); err != nil {
-			if !unavailable(err) {
-				e.log.Error("close window", "error", err)
+	if now < e.state.due {
+		return
+	}
+	e.state.due = math.MaxInt64
+	for name, resources := range e.state.edges {
+		d := lookup(name)
+		for resource, s := range resources {
+			if s.window.count == 0 {
+				continue
 			}
-			return // again at the next tick
+			if d == nil || d.resources[resource] == nil || now < s.window.dueAt() {
+				e.state.opened(&s.window) // not yet, or being removed: retire emits it
+				continue
+			}
+			if err := e.closeWindow(edgeKey{name, resource}, s, d.resources[resource]); err != nil {
+				e.state.due = 0 // again at the next tick
+				if !unavailable(err) {
+					e.log.Error("close window", "error", err)
+				}
+				return
+			}
 		}
 	}
 }
@@ -246,13 +253,13 @@ func (e *engine) retire(old, replacement *device) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	old.gone.Store(true)
-	if e.state.open[old.Name] == 0 {
+	if len(e.state.edges[old.Name]) == 0 {
 		return
 	}
 	for i := range old.Resources {
 		r := &old.Resources[i]
 		key := edgeKey{old.Name, r.Name}
-		s := e.state.edges[key]
+		s := e.state.edges[old.Name][r.Name]
 		if s == nil || s.window.count == 0 {
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/osmoslice/osmoslice/internal/lite/queue"
@@ -83,7 +84,7 @@ type Gateway struct {
 
 	api  *http.Server
 	http *http.Server
-	mqtt *mqtt.Broker
+	mqtt atomic.Pointer[mqtt.Broker] // its clients are served while it is being set
 	coap *coapServer
 
 	ports  map[string]string
@@ -121,6 +122,9 @@ func (g *Gateway) open() error {
 	if g.lock, err = lockDir(g.config.Data); err != nil {
 		return err
 	}
+	if err := finishImport(g.config.Data); err != nil {
+		return err
+	}
 	if g.registry, err = openRegistry(filepath.Join(g.config.Data, registryName), g.config.MaxDevices, g.log); err != nil {
 		return err
 	}
@@ -136,28 +140,31 @@ func (g *Gateway) open() error {
 	return nil
 }
 
-// listen opens every listener that is configured.
+// listen opens every listener that is configured, the REST API last: what it
+// changes reaches all others.
 func (g *Gateway) listen() error {
-	var err error
-	if g.api, err = g.serveHTTP("api", g.config.ListenAPI, g.apiHandler(), nil); err != nil {
+	if g.config.ListenMQTT != "" {
+		broker, err := mqtt.NewBroker(mqtt.Options{
+			Address: g.config.ListenMQTT, TLS: g.config.DeviceTLS, Handler: &southMQTT{g}, Log: g.log,
+			MaxPacket: g.config.MaxPayload + 1024, MaxClients: g.config.MaxDevices + 1024, SessionExpiry: 5 * time.Minute,
+		})
+		if err != nil {
+			return err
+		}
+		g.mqtt.Store(broker)
+		g.ports["mqtt"] = broker.Addr().String()
+	}
+	if err := g.listenCoAP(); err != nil {
 		return err
 	}
+	var err error
 	if g.config.ListenHTTP != "" {
 		if g.http, err = g.serveHTTP("http", g.config.ListenHTTP, g.ingestHandler(), g.config.DeviceTLS); err != nil {
 			return err
 		}
 	}
-	if g.config.ListenMQTT != "" {
-		g.mqtt, err = mqtt.NewBroker(mqtt.Options{
-			Address: g.config.ListenMQTT, TLS: g.config.DeviceTLS, Handler: &southMQTT{g}, Log: g.log,
-			MaxPacket: g.config.MaxPayload + 1024, SessionExpiry: 5 * time.Minute,
-		})
-		if err != nil {
-			return err
-		}
-		g.ports["mqtt"] = g.mqtt.Addr().String()
-	}
-	return g.listenCoAP()
+	g.api, err = g.serveHTTP("api", g.config.ListenAPI, g.apiHandler(), nil)
+	return err
 }
 
 // serveHTTP serves handler on address.
@@ -192,8 +199,8 @@ func (g *Gateway) Close(ctx context.Context) error {
 	close(g.stop)
 	g.ticker.Wait()
 	g.poll.close()
-	if g.mqtt != nil {
-		_ = g.mqtt.Close()
+	if broker := g.mqtt.Load(); broker != nil {
+		_ = broker.Close()
 	}
 	g.coap.close()
 	for _, server := range []*http.Server{g.http, g.api} {

@@ -45,8 +45,8 @@ func (g *Gateway) getHealth(w http.ResponseWriter, _ *http.Request) {
 // sessions counts the peers that are connected.
 func (g *Gateway) sessions() map[string]int {
 	out := map[string]int{}
-	if g.mqtt != nil {
-		out["mqtt"] = g.mqtt.Clients()
+	if broker := g.mqtt.Load(); broker != nil {
+		out["mqtt"] = broker.Clients()
 	}
 	g.coap.mu.Lock()
 	out["coap"] = len(g.coap.peers)

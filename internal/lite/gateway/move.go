@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/osmoslice/osmoslice/internal/lite/queue"
@@ -177,31 +179,81 @@ func probe(dir string) error {
 	return q.Close()
 }
 
+// importMark names the directory whose files are to replace the state: once it
+// is written, the import will be finished, by a later start if need be.
+const importMark = "import"
+
+// finishImport moves the files of a decided import into place; it may be
+// repeated. What an undecided import left is removed.
+func finishImport(data string) error {
+	mark := filepath.Join(data, importMark)
+	name, err := os.ReadFile(mark)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("state: %w", err)
+	}
+	if err == nil {
+		for _, part := range []string{registryName, queueName} {
+			from, to := filepath.Join(data, filepath.Base(string(name)), part), filepath.Join(data, part)
+			if _, err := os.Stat(from); err != nil {
+				continue // moved before
+			}
+			if err := os.RemoveAll(to); err != nil {
+				return fmt.Errorf("state: %w", err)
+			}
+			if err := os.Rename(from, to); err != nil {
+				return fmt.Errorf("state: %w", err)
+			}
+		}
+		if err := os.Remove(mark); err != nil {
+			return fmt.Errorf("state: %w", err)
+		}
+	}
+	left, err := filepath.Glob(filepath.Join(data, "import-*"))
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	for _, dir := range left {
+		_ = os.RemoveAll(dir)
+	}
+	return nil
+}
+
+// decideImport writes the mark as a whole.
+func decideImport(data, dir string) error {
+	mark := filepath.Join(data, importMark)
+	if err := os.WriteFile(mark+".new", []byte(filepath.Base(dir)), 0o600); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	if err := os.Rename(mark+".new", mark); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	return nil
+}
+
 // replaceState swaps the files below dir in while nothing is open, and cuts
 // every session of the devices that were there before.
 func (g *Gateway) replaceState(dir string) error {
 	g.uplink.set(nil)
-	before, _ := g.registry.list("", 1<<30)
+	g.registry.mu.RLock()
+	before := slices.Collect(maps.Values(g.registry.devices))
+	g.registry.mu.RUnlock()
 	err := g.engine.reopen(func() error {
 		g.registry.mu.Lock()
 		defer g.registry.mu.Unlock()
+		if err := decideImport(g.config.Data, dir); err != nil {
+			return err
+		}
 		_ = g.registry.journal.close()
 		for _, d := range g.registry.devices {
 			d.gone.Store(true)
 		}
-		for _, name := range []string{registryName, queueName} {
-			target := filepath.Join(g.config.Data, name)
-			if err := os.RemoveAll(target); err != nil {
-				return fmt.Errorf("state: %w", err)
-			}
-			if err := os.Rename(filepath.Join(dir, name), target); err != nil {
-				return fmt.Errorf("state: %w", err)
-			}
+		if err := finishImport(g.config.Data); err != nil {
+			return err
 		}
 		return g.registry.load(filepath.Join(g.config.Data, registryName))
 	})
-	for i := range before {
-		g.cut(&device{Device: before[i]})
+	for _, d := range before {
+		g.cut(d)
 	}
 	g.uplink.set(g.registry.getUplink())
 	return err

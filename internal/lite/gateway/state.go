@@ -23,13 +23,13 @@ type edgeKey struct{ device, resource string }
 // state is what readings change: counters and the memory of edge functions.
 type state struct {
 	totals tally
-	edges  map[edgeKey]*edgeState
-	// open counts the devices' edge states, so that forgetting one device
-	// does not search all of them when it has none.
-	open map[string]int
+	edges  map[string]map[string]*edgeState // by device and resource
+	// due is when the first open window may have to be closed, Unix ms; it
+	// may be too early, never too late.
+	due int64
 }
 
-func newState() *state { return &state{edges: map[edgeKey]*edgeState{}, open: map[string]int{}} }
+func newState() *state { return &state{edges: map[string]map[string]*edgeState{}} }
 
 // Restore implements queue.Owner.
 func (s *state) Restore(snapshot []byte) error {
@@ -67,34 +67,37 @@ func (s *state) Apply(meta []byte) error {
 // Snapshot implements queue.Owner.
 func (s *state) Snapshot(dst []byte) []byte {
 	dst = appendTally(dst, &s.totals)
-	for key, e := range s.edges {
-		dst = appendEdge(dst, key, e)
+	for device, resources := range s.edges {
+		for resource, e := range resources {
+			dst = appendEdge(dst, edgeKey{device, resource}, e)
+		}
 	}
 	return dst
 }
 
 // edge is the state of one resource, made when there is none.
 func (s *state) edge(key edgeKey) *edgeState {
-	e := s.edges[key]
+	resources := s.edges[key.device]
+	if resources == nil {
+		resources = map[string]*edgeState{}
+		s.edges[key.device] = resources
+	}
+	e := resources[key.resource]
 	if e == nil {
 		e = &edgeState{}
-		s.edges[key] = e
-		s.open[key.device]++
+		resources[key.resource] = e
 	}
 	return e
 }
 
 // forget removes the edge state of a device.
-func (s *state) forget(device string) {
-	if s.open[device] == 0 {
-		return
+func (s *state) forget(device string) { delete(s.edges, device) }
+
+// opened notes a window that may be open.
+func (s *state) opened(w *window) {
+	if w.count > 0 {
+		s.due = min(s.due, w.dueAt())
 	}
-	for key := range s.edges {
-		if key.device == device {
-			delete(s.edges, key)
-		}
-	}
-	delete(s.open, device)
 }
 
 func appendTally(dst []byte, t *tally) []byte {
