@@ -2,6 +2,7 @@ package placement
 
 import (
 	"math"
+	"slices"
 
 	"github.com/osmoslice/osmoslice/internal/topology"
 )
@@ -11,6 +12,7 @@ type boundParts struct {
 	sure   float64 // exact cost of the units that stay in every plan of fewest moves
 	unsure float64 // least cost of units on nodes where someone must go
 	all    float64 // least cost of all units, wherever they are
+	single float64 // exact cost of the best plan of fewest moves; 0: not known
 	proven float64 // an optimum proven by search; valid when search.closed
 	waits  int     // demands that no plan can serve beside the others, at least
 }
@@ -27,7 +29,7 @@ func (s *search) keptBound() {
 		e.least = -1
 		e.unsure = e.unsure || e.homes != nil
 		if e.unsure {
-			at := s.leastStatic(e)
+			at := e.floor
 			if e.at >= 0 {
 				at = min(at, s.static(e, e.at))
 			}
@@ -41,7 +43,7 @@ func (s *search) keptBound() {
 		}
 	}
 	for _, n := range s.touched {
-		st := &s.nodes[n]
+		st := s.node(n)
 		if st.count == 0 {
 			continue
 		}
@@ -59,20 +61,6 @@ func (s *search) keptBound() {
 		}
 		b.sure += static
 	}
-}
-
-// leastStatic is the least preference, energy and price of a unit on any site.
-func (s *search) leastStatic(e *elem) float64 {
-	least := math.Inf(1)
-	for k := range e.sites.byKind {
-		if len(e.sites.byKind[k]) > 0 {
-			least = min(least, e.pref[k]+e.unit.cores*e.sites.unit[k][0])
-		}
-	}
-	if math.IsInf(least, 1) {
-		return 0
-	}
-	return least
 }
 
 // baseMarginal is the balance cost of a unit on a node beside the units that
@@ -104,16 +92,105 @@ func (s *search) bound() float64 {
 	more := s.obj.Move * float64(s.movesBound+1)
 	for k := range s.elems {
 		e := &s.elems[k]
-		least := s.leastStatic(e)
+		least := e.floor
 		more += least
 		if e.moved && !e.unsure {
 			fewest += max(least, e.least)
 		}
 	}
+	for k := range s.demands {
+		d := &s.demands[k]
+		more += d.crossing
+		fewest += s.pairBound(d)
+	}
+	if b.single > 0 {
+		fewest = b.single
+	}
 	if !s.anyHeld() {
 		more = math.Inf(1)
 	}
 	return max(0, min(fewest, more, wait))
+}
+
+// pairBound is what the flows of a demand's new units cost at least, on top of
+// each unit's own least cost.
+func (s *search) pairBound(d *demandState) float64 {
+	if s.tight {
+		return d.pairs
+	}
+	if !s.allNew(d) {
+		return 0
+	}
+	floors, least := 0.0, 0.0
+	for k := d.first; k < d.last; k++ {
+		floors += s.elems[k].floor
+		least += max(s.elems[k].floor, s.elems[k].least)
+	}
+	return max(0, floors+d.crossing-least)
+}
+
+// tighten proves what the flows between new units cost: they pay for it, or
+// share a node that costs them more than their least. A unit's extra cost is
+// spread over its links, so that the sum never counts it twice.
+func (s *search) tighten() {
+	s.tight = true
+	for k := range s.demands {
+		d := &s.demands[k]
+		d.pairs = 0
+		links := d.c.links()
+		degree := make([]float64, len(d.c.units))
+		for _, l := range links {
+			degree[l.a]++
+			degree[l.b]++
+		}
+		for _, l := range links {
+			a, b := d.first+l.a, d.first+l.b
+			if x, y := &s.elems[a], &s.elems[b]; x.moved && y.moved && !x.unsure && !y.unsure && x.least >= 0 && y.least >= 0 {
+				d.pairs += min(s.obj.Traffic*l.flows, s.sharing(a, b, degree[l.a], degree[l.b]))
+			}
+		}
+	}
+}
+
+// sharing is the least that two units pay above their least costs when they
+// share a node, each divided by its number of links.
+func (s *search) sharing(a, b int32, da, db float64) float64 {
+	x, y := &s.elems[a], &s.elems[b]
+	if x.sites.count > y.sites.count {
+		a, b, x, y, da, db = b, a, y, x, db, da
+	}
+	both := plus(x.req, y.req)
+	least := math.Inf(1)
+	nearA, _, sureA := s.neighbours(a)
+	nearA = slices.Clone(nearA)
+	nearB, _, sureB := s.neighbours(b)
+	for kind := range x.sites.byKind {
+		for _, n := range x.sites.byKind[kind] {
+			s.steps++
+			if st := s.node(n); st.up && y.sites.has(n) && within(both, s.room(st)) {
+				ca := s.static(x, n) + s.baseMarginal(st, x.req) + s.sureTraffic(nearA, sureA, n) - x.least
+				cb := s.static(y, n) + s.baseMarginal(st, y.req) + s.sureTraffic(nearB, sureB, n) - y.least
+				least = min(least, max(ca, 0)/da+max(cb, 0)/db)
+			}
+		}
+	}
+	return least
+}
+
+// room is what a node has beside others and the units that surely stay.
+func (s *search) room(st *nodeState) topology.Capacity {
+	return plus(st.free, minus(st.used, st.base))
+}
+
+// allNew reports whether no unit of a demand was kept, so that none of its
+// traffic is part of what surely stays.
+func (s *search) allNew(d *demandState) bool {
+	for k := d.first; k < d.last; k++ {
+		if e := &s.elems[k]; !e.moved || e.unsure {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *search) anyHeld() bool {

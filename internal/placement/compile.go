@@ -54,10 +54,13 @@ type apartGroup struct {
 	units []int32
 }
 
+// sitesCache is what a demand needs of a snapshot's unmeasured facts.
 type sitesCache struct {
-	epoch any
-	price priceKey
-	sites []*sites
+	epoch    any
+	obj      *objective
+	sites    []*sites
+	floor    [][2]float64 // per unit: least static cost; [1]: bound by latency
+	crossing float64      // least cost of its flows beyond the floors
 }
 
 // Prepare validates and compiles a demand once for a snapshot's lineage, so
@@ -69,6 +72,7 @@ func Prepare(s *topology.Snapshot, d Demand) (Demand, error) {
 	own := d
 	own.Elements, own.Flows = slices.Clone(d.Elements), slices.Clone(d.Flows)
 	d.compiled = compile(s, &own)
+	d.compiled.sitesOf(s, defaultObjective)
 	return d, nil
 }
 
@@ -118,6 +122,9 @@ func (c *compiled) joinUnits(d *Demand) {
 		u.members = append(u.members, int32(k))
 		u.filter = append(u.filter, e)
 		u.req = plus(u.req, e.Requirements.Hardware())
+		if e.LatencyMS > 0 {
+			u.minLatency = min(u.minLatency, e.LatencyMS)
+		}
 	}
 	for k := range d.Elements {
 		at[k] = at[root(int32(k))]

@@ -201,14 +201,15 @@ func (s *search) load1(dem int32) {
 	d := &s.demands[dem]
 	c := d.c
 	d.first = int32(len(s.elems))
-	at := c.sitesOf(s.snap, s.obj.price)
+	at := c.sitesOf(s.snap, s.obj)
+	d.crossing = at.crossing
 	fbase := int32(len(s.flows))
 	for u := range c.units {
 		un := &c.units[u]
-		e := elem{unit: un, sites: at[u], req: un.req, home: -1, at: -1, dem: dem, fbase: fbase}
+		e := elem{unit: un, sites: at.sites[u], floor: at.floor[u][0], req: un.req, home: -1, at: -1, dem: dem, fbase: fbase}
 		e.pref = &s.obj.preference[0]
 		if un.minLatency <= s.obj.LatencyBoundMS {
-			e.pref = &s.obj.preference[1]
+			e.pref, e.floor = &s.obj.preference[1], at.floor[u][1]
 		}
 		s.elems = append(s.elems, e)
 	}

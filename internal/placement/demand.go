@@ -34,6 +34,10 @@ type Element struct {
 	Name         string       `json:"name,omitempty"`
 	Kind         ElementKind  `json:"kind,omitempty"`
 	Requirements Requirements `json:"requirements"`
+	// LatencyMS is how near it must be to those who use it from outside the
+	// topology, as devices do; 0: they do not care. It draws the element to the
+	// edge; where it may be because of it, the membrane says.
+	LatencyMS float64 `json:"latencyMs,omitempty"`
 	// The membrane: where the element may be. Empty means anywhere.
 	AllowedKinds           []topology.Kind `json:"allowedKinds,omitempty"`
 	AllowedInfrastructures []string        `json:"allowedInfrastructures,omitempty"` // ids

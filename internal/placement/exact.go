@@ -21,38 +21,76 @@ func exact(s *search) {
 // demand is either served whole or waits.
 type brancher struct {
 	*search
-	order []int32       // units
-	sites [][]candidate // per unit in order: nodes with their least cost, cheapest first
-	opens []bool        // per unit in order: the first of its demand
-	best  float64
-	at    []int32 // best assignment by unit; -1: its demand waits
-	stop  bool
+	mayWait  bool
+	order    []int32       // units
+	sites    [][]candidate // per unit in order: nodes with their least cost, cheapest first
+	standing [][]float64   // per unit and site: the traffic in that cost
+	after    []float64     // per unit in order: least cost of those from it on
+	opens    []bool        // per unit in order: the first of its demand
+	best     float64
+	at       []int32 // best assignment by unit; -1: its demand waits
+	stop     bool
 }
 
 // prove searches for a better state than the present one, or proves that there
 // is none. It leaves the best found.
 func (s *search) prove() {
 	t := s.terms()
-	b := &brancher{search: s, best: t.Total(), at: make([]int32, len(s.elems))}
+	b := &brancher{search: s, best: t.Total(), at: make([]int32, len(s.elems)), mayWait: true}
 	b.save()
 	for k := range s.elems {
 		if s.elems[k].at >= 0 {
 			s.drop(int32(k))
 		}
 	}
-	b.prepare()
-	b.branch(0, 0)
-	for k, n := range b.at {
-		s.demands[s.elems[k].dem].waiting = n < 0
-		if n >= 0 {
-			s.force(int32(k), n)
-		}
+	for _, dem := range s.byRank() {
+		b.add(s.demands[dem].first, s.demands[dem].last, nil)
 	}
+	b.run(0)
+	b.restore()
 	if !b.stop {
 		s.bounds.proven, s.closed = b.best, true
 		for k := range s.demands {
 			s.demands[k].proven = s.demands[k].waiting
 		}
+	}
+}
+
+// proveFewest searches only over the units that need a new node or may be the
+// ones that must move, with all others where they are. Every plan of fewest
+// moves is among those, so none costs less than what it proves.
+func (s *search) proveFewest() {
+	for k := range s.demands {
+		if s.demands[k].waiting {
+			return
+		}
+	}
+	need := map[int32]bool{}
+	for _, k := range s.todo {
+		need[k] = true
+	}
+	for _, k := range s.choice {
+		need[k] = true
+	}
+	for k := range s.elems {
+		if e := &s.elems[k]; !need[int32(k)] && (e.unsure || e.at != e.home) {
+			return // some other unit had to make room
+		}
+	}
+	t := s.terms()
+	b := &brancher{search: s, best: t.Total(), at: make([]int32, len(s.elems))}
+	b.save()
+	for k := range need {
+		s.drop(k)
+	}
+	for k := range s.demands {
+		b.add(s.demands[k].first, s.demands[k].last, need)
+	}
+	t = s.terms()
+	b.run(t.Total())
+	b.restore()
+	if !b.stop {
+		s.bounds.single = b.best
 	}
 }
 
@@ -62,39 +100,63 @@ func (b *brancher) save() {
 	}
 }
 
-// prepare orders the units and lists every node each could have by itself.
-func (b *brancher) prepare() {
-	for _, dem := range b.byRank() {
-		d := &b.demands[dem]
-		from := len(b.order)
-		for k := d.first; k < d.last; k++ {
-			b.order = append(b.order, k)
-		}
-		count := map[int32]int{}
-		for _, k := range b.order[from:] {
-			count[k] = len(b.alone(k))
-		}
-		slices.SortStableFunc(b.order[from:], func(x, y int32) int {
-			return cmp.Or(cmp.Compare(count[x], count[y]), cmp.Compare(b.elems[y].req.CPU, b.elems[x].req.CPU))
-		})
-		for i := range b.order[from:] {
-			b.opens = append(b.opens, i == 0)
+// restore puts all units where the best state has them.
+func (b *brancher) restore() {
+	for k := range b.elems {
+		if b.elems[k].at >= 0 {
+			b.drop(int32(k))
 		}
 	}
-	for _, k := range b.order {
-		b.sites = append(b.sites, b.alone(k))
+	for k, n := range b.at {
+		if b.mayWait {
+			b.demands[b.elems[k].dem].waiting = n < 0
+		}
+		if n >= 0 {
+			b.force(int32(k), n)
+		}
 	}
 }
 
-// alone lists the nodes that fit a unit when no other is placed, by their cost
-// without traffic, which depends on the others.
-func (b *brancher) alone(k int32) []candidate {
-	list := b.candidates(k, nil)
-	for i := range list {
-		list[i].cost -= b.traffic(k, list[i].node)
+// add orders the units of a demand, or those needed, by their number of nodes.
+func (b *brancher) add(first, last int32, need map[int32]bool) {
+	from := len(b.order)
+	for k := first; k < last; k++ {
+		if need == nil || need[k] {
+			b.order = append(b.order, k)
+		}
 	}
-	slices.SortStableFunc(list, func(x, y candidate) int { return cmp.Compare(x.cost, y.cost) })
-	return list
+	list := map[int32][]candidate{}
+	for _, k := range b.order[from:] {
+		list[k] = b.candidates(k, nil)
+	}
+	slices.SortStableFunc(b.order[from:], func(x, y int32) int {
+		return cmp.Or(cmp.Compare(len(list[x]), len(list[y])), cmp.Compare(b.elems[y].req.CPU, b.elems[x].req.CPU))
+	})
+	for i, k := range b.order[from:] {
+		standing := make([]float64, len(list[k]))
+		for j, c := range list[k] {
+			standing[j] = b.traffic(k, c.node)
+		}
+		b.sites = append(b.sites, list[k])
+		b.standing = append(b.standing, standing)
+		b.opens = append(b.opens, i == 0)
+	}
+}
+
+// run branches over all units added; cost is that of what is placed already.
+func (b *brancher) run(cost float64) {
+	b.after = make([]float64, len(b.order)+1)
+	for i := len(b.order) - 1; i >= 0; i-- {
+		b.after[i] = b.after[i+1]
+		if len(b.sites[i]) > 0 {
+			least := b.sites[i][0].cost
+			if b.mayWait {
+				least = min(least, b.waitPrice(&b.demands[b.elems[b.order[i]].dem])/float64(len(b.order)))
+			}
+			b.after[i] += least
+		}
+	}
+	b.branch(0, cost)
 }
 
 // branch decides the units from i on; cost is that of those before.
@@ -114,8 +176,8 @@ func (b *brancher) branch(i int, cost float64) {
 	}
 	k := b.order[i]
 	for _, c := range b.sites[i] {
-		if cost+c.cost >= b.best {
-			break
+		if cost+c.cost+b.after[i+1] >= b.best {
+			break // sorted: no later node is cheaper
 		}
 		if b.spent(1) {
 			b.stop = true
@@ -124,7 +186,7 @@ func (b *brancher) branch(i int, cost float64) {
 		if !b.try(k, c.node) {
 			continue
 		}
-		e, st := &b.elems[k], &b.nodes[c.node]
+		e, st := &b.elems[k], b.node(c.node)
 		now := b.traffic(k, c.node) + b.static(e, c.node) + b.moveCost(e, c.node) + b.phi(st, noCapacity) - b.phi(st, minus(noCapacity, e.req))
 		b.branch(i+1, cost+now)
 		b.drop(k)
@@ -132,7 +194,7 @@ func (b *brancher) branch(i int, cost float64) {
 			return
 		}
 	}
-	if b.opens[i] {
+	if b.opens[i] && b.mayWait {
 		d := &b.demands[b.elems[k].dem]
 		b.branch(i+int(d.last-d.first), cost+b.waitPrice(d))
 	}
@@ -151,8 +213,8 @@ func (b *brancher) rest(i int) float64 {
 		for ; i < len(b.order) && b.elems[b.order[i]].dem == first; i++ {
 			part += b.cheapest(i)
 		}
-		if !begun {
-			part = min(part, b.waitPrice(d))
+		if !begun && b.mayWait {
+			part = min(part+d.crossing, b.waitPrice(d))
 		}
 		sum += part
 		if math.IsInf(sum, 1) {
@@ -166,13 +228,13 @@ func (b *brancher) rest(i int) float64 {
 // the traffic with what is placed.
 func (b *brancher) cheapest(i int) float64 {
 	k, best := b.order[i], math.Inf(1)
-	for _, c := range b.sites[i] {
+	for j, c := range b.sites[i] {
 		if c.cost >= best {
 			break
 		}
 		b.steps++
 		if b.fits(k, c.node) {
-			best = min(best, c.cost+b.traffic(k, c.node))
+			best = min(best, c.cost+b.traffic(k, c.node)-b.standing[i][j])
 		}
 	}
 	return best

@@ -31,9 +31,7 @@ func hungarian(s *search) {
 		rest = append(left, rest[len(wave):]...)
 	}
 	s.insertRest()
-	if len(s.elems) <= exactUnits && len(s.elems) > 0 && s.gapOpen() {
-		s.prove()
-	}
+	s.close()
 }
 
 // insertRest serves what the waves left, rank by rank, as osmotic does.

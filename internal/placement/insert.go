@@ -24,60 +24,111 @@ func (s *search) moveCost(e *elem, n int32) float64 {
 // -1 when there is none. On the way it proves the unit's least cost.
 func (s *search) best(k int32) int32 {
 	e := &s.elems[k]
-	found := candidate{-1, math.Inf(1)}
-	away := 0.0
+	q := query{k: k, e: e, found: candidate{-1, math.Inf(1)}, least: math.Inf(1)}
+	q.near, q.far, q.sure = s.neighbours(k)
 	if e.home >= 0 {
-		away = s.obj.Move * float64(e.leastMoves())
-		if s.node(e.home).up && e.sites.has(e.home) && s.fits(k, e.home) {
-			found = candidate{e.home, s.moveCost(e, e.home) + s.static(e, e.home) + s.marginal(e.home, e) + s.traffic(k, e.home)}
+		q.away = s.obj.Move * float64(e.leastMoves())
+		if e.sites.has(e.home) {
+			s.consider(&q, e.home, s.static(e, e.home))
 		}
 	}
-	least := math.Inf(1)
-	near, far := s.neighbours(k)
+	for i := range q.near {
+		if n := q.near[i].node; n >= 0 && e.sites.has(n) {
+			s.consider(&q, n, s.static(e, n))
+		}
+	}
+	sure := s.obj.Traffic * float64(q.sure)
 	for _, kind := range s.kindsByCost(e) {
-		nodes, prices := e.sites.byKind[kind], e.sites.unit[kind]
-		for j, n := range nodes {
+		prices := e.sites.unit[kind]
+		for j, n := range e.sites.byKind[kind] {
 			static := e.pref[kind] + e.unit.cores*prices[j]
-			if static >= least && static+away+far >= found.cost && len(near) == 0 {
+			if static+sure >= q.least && static+q.away+q.far >= q.found.cost {
 				break // sorted: no later node of this kind is better
 			}
-			s.steps++
-			st := s.node(n)
-			if !st.up {
-				continue
-			}
-			least = min(least, static+s.baseMarginal(st, e.req))
-			if !within(e.req, st.free) {
-				continue
-			}
-			cost := static + s.phi(st, e.req) - s.phi(st, noCapacity)
-			if e.home >= 0 {
-				cost += s.moveCost(e, n)
-			}
-			if cost+far-s.saved(near, n) >= found.cost {
-				continue
-			}
-			cost += far - s.saved(near, n)
-			if cost < found.cost && s.apartOK(k, n) && s.flowsOK(k, n) {
-				found = candidate{n, cost}
-			}
+			s.consider(&q, n, static)
 		}
 	}
-	if e.least < 0 && !math.IsInf(least, 1) {
-		e.least = least
+	if e.least < 0 && !math.IsInf(q.least, 1) {
+		e.least = q.least
 	}
-	return found.node
+	return q.found.node
+}
+
+// query is one search for the best node of a unit.
+type query struct {
+	k     int32
+	e     *elem
+	near  []neighbour // nodes with flows to or from it
+	far   float64     // the traffic if it is on none of them
+	sure  int
+	away  float64 // what leaving its home costs, at least
+	found candidate
+	least float64
+}
+
+// consider looks at one node for a unit.
+func (s *search) consider(q *query, n int32, static float64) {
+	s.steps++
+	e, st := q.e, s.node(n)
+	if !st.up {
+		return
+	}
+	marginal := s.phi(st, e.req) - st.phiNow
+	base := marginal
+	if st.base != st.used {
+		base = s.baseMarginal(st, e.req)
+	}
+	if least := static + base + s.sureTraffic(q.near, q.sure, n); least < q.least && (q.sure == 0 || s.reaches(q.k, n)) {
+		q.least = least
+	}
+	if !within(e.req, st.free) {
+		return
+	}
+	cost := static + marginal + q.far - s.saved(q.near, n)
+	if e.home >= 0 {
+		cost += s.moveCost(e, n)
+	}
+	if cost < q.found.cost && s.apartOK(q.k, n) && s.flowsOK(q.k, n) {
+		q.found = candidate{n, cost}
+	}
+}
+
+// reaches reports whether a unit on n has the links it needs to what surely
+// stays, bandwidth aside.
+func (s *search) reaches(k, n int32) bool {
+	e := &s.elems[k]
+	for _, x := range e.unit.adj {
+		f := &s.flows[e.fbase+x]
+		other := f.a
+		if other == k {
+			other = f.b
+		}
+		if other >= 0 && (s.elems[other].moved || s.elems[other].unsure) {
+			continue
+		}
+		from, to, ok := s.ends(f, k, n)
+		if ok && (from == unknownNode || to == unknownNode || !s.pair(from, to).allows(f)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *search) marginal(n int32, e *elem) float64 {
+	st := s.node(n)
+	return s.phi(st, e.req) - st.phiNow
 }
 
 // neighbour is a node with flows to or from a unit.
 type neighbour struct {
 	node  int32
 	flows int
+	sure  int // those whose other end stays in every plan of fewest moves
 }
 
 // neighbours are the nodes that hold the other ends of a unit's flows, and what
 // those flows cost if the unit is on none of them.
-func (s *search) neighbours(k int32) (list []neighbour, all float64) {
+func (s *search) neighbours(k int32) (list []neighbour, all float64, sure int) {
 	list = s.near[:0]
 	e := &s.elems[k]
 	for _, x := range e.unit.adj {
@@ -96,12 +147,26 @@ func (s *search) neighbours(k int32) (list []neighbour, all float64) {
 			i++
 		}
 		if i == len(list) {
-			list = append(list, neighbour{n, 0})
+			list = append(list, neighbour{node: n})
 		}
 		list[i].flows++
+		if other < 0 || !s.elems[other].moved && !s.elems[other].unsure {
+			list[i].sure++
+			sure++
+		}
 	}
 	s.near = list
-	return list, all
+	return list, all, sure
+}
+
+// sureTraffic is the least traffic of a unit on n with what surely stays.
+func (s *search) sureTraffic(near []neighbour, sure int, n int32) float64 {
+	for i := range near {
+		if near[i].node == n {
+			sure -= near[i].sure
+		}
+	}
+	return s.obj.Traffic * float64(sure)
 }
 
 // saved is the traffic that a unit on n spares.
@@ -112,11 +177,6 @@ func (s *search) saved(near []neighbour, n int32) float64 {
 		}
 	}
 	return 0
-}
-
-func (s *search) marginal(n int32, e *elem) float64 {
-	st := s.node(n)
-	return s.phi(st, e.req) - s.phi(st, noCapacity)
 }
 
 // kindsByCost lists the kinds that have sites, the cheapest first.

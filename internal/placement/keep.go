@@ -48,6 +48,7 @@ func (s *search) keepAll() {
 	clashes := s.clashes()
 	over := s.overloaded()
 	s.movesBound += s.clashBound(clashes, over)
+	s.noteSingle(clashes, over)
 	s.solveClashes(clashes)
 	for _, n := range over {
 		s.relieve(n)
@@ -191,7 +192,7 @@ func (s *search) apartClashes(d *demandState, out []clash) []clash {
 func (s *search) overloaded() []int32 {
 	var out []int32
 	for _, n := range s.touched {
-		if st := &s.nodes[n]; st.count > 0 && !within(noCapacity, st.free) {
+		if st := s.node(n); st.count > 0 && !within(noCapacity, st.free) {
 			out = append(out, n)
 		}
 	}
@@ -207,7 +208,7 @@ func (s *search) clashBound(clashes []clash, over []int32) int {
 	for _, n := range over {
 		fewest, _ := s.fewest(n)
 		bound += fewest
-		for k := s.nodes[n].head; k >= 0; k = s.elems[k].next {
+		for k := s.node(n).head; k >= 0; k = s.elems[k].next {
 			s.choice = append(s.choice, k)
 			used = append(used, k)
 		}
@@ -226,7 +227,7 @@ func (s *search) clashBound(clashes []clash, over []int32) int {
 // fewest is how many units at least must leave an overloaded node: in each
 // dimension the largest that together cover what is missing.
 func (s *search) fewest(n int32) (count int, dim int) {
-	st := &s.nodes[n]
+	st := s.node(n)
 	for d := range 3 {
 		missing := -part(st.free, d)
 		if missing <= 0 {
@@ -325,7 +326,7 @@ func (s *search) clashScore(k int32, clashes []clash) float64 {
 			score++
 		}
 	}
-	st := &s.nodes[e.at]
+	st := s.node(e.at)
 	if !within(noCapacity, st.free) {
 		score += 0.5
 	}
@@ -336,7 +337,7 @@ func (s *search) clashScore(k int32, clashes []clash) float64 {
 // relieve takes the fewest units off an overloaded node; among equally many,
 // small ones, as they are easier to place again.
 func (s *search) relieve(n int32) {
-	st := &s.nodes[n]
+	st := s.node(n)
 	for st.count > 0 && !within(noCapacity, st.free) {
 		left, dim := s.fewest(n)
 		k := s.pickOut(n, left, dim)
@@ -348,7 +349,7 @@ func (s *search) relieve(n int32) {
 // pickOut chooses the unit to go when `left` must: the smallest that still
 // lets left−1 others cover the rest.
 func (s *search) pickOut(n int32, left, dim int) int32 {
-	st := &s.nodes[n]
+	st := s.node(n)
 	list := s.ids[:0]
 	for k := st.head; k >= 0; k = s.elems[k].next {
 		list = append(list, k)

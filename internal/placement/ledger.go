@@ -35,7 +35,8 @@ type holding struct {
 	demand   string
 	elements []heldElement
 	flows    []heldFlow
-	spec     *compiled // the demand it was decided from, nil when restored
+	spec     *compiled    // the demand it was decided from, nil when restored
+	outcome  []Assignment // the placement as it was decided, shared and not changed
 }
 
 type heldElement struct {

@@ -27,7 +27,8 @@ func newObjective(w Weights) *objective {
 // static is the cost of a unit on a node that does not depend on the others:
 // preference, energy and price.
 func (s *search) static(e *elem, n int32) float64 {
-	return e.pref[s.snap.KindIndex(n)] + e.unit.cores*s.obj.price.of(s.snap.Node(n))
+	energy, price := s.snap.Prices(n)
+	return e.pref[s.snap.KindIndex(n)] + e.unit.cores*(s.obj.Energy*energy+s.obj.Price*price)
 }
 
 // phi is the balance cost of a node: the squared utilisation of its scarcest
@@ -85,12 +86,12 @@ func (s *search) terms() Terms {
 		}
 		t.Moves += s.obj.Move * float64(e.movesTo(e.at))
 		t.Preference += e.pref[s.snap.KindIndex(e.at)]
-		n := s.snap.Node(e.at)
-		t.Energy += s.obj.Energy * e.unit.cores * n.EnergyPerCPU
-		t.Price += s.obj.Price * e.unit.cores * n.PricePerCPU
+		energy, price := s.snap.Prices(e.at)
+		t.Energy += s.obj.Energy * e.unit.cores * energy
+		t.Price += s.obj.Price * e.unit.cores * price
 	}
 	for _, n := range s.touched {
-		st := &s.nodes[n]
+		st := s.node(n)
 		if st.count > 0 {
 			t.Balance += s.phi(st, topology.Capacity{}) - st.basePhi
 		}

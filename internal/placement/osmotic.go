@@ -16,15 +16,31 @@ const exactUnits = 20
 // problem is then closed by the exact search.
 func osmotic(s *search) {
 	heuristic(s)
-	if len(s.elems) <= exactUnits && len(s.elems) > 0 && s.gapOpen() {
-		s.prove()
+	s.close()
+}
+
+// close proves a small problem's optimum: first over the units that need a
+// node, and only if that does not settle it over all.
+func (s *search) close() {
+	if len(s.elems) == 0 || len(s.elems) > exactUnits || !s.gapOpen() {
+		return
 	}
+	if s.anyHeld() {
+		s.proveFewest()
+		if !s.gapOpen() {
+			return
+		}
+	}
+	s.prove()
 }
 
 // heuristic is osmotic without the proof.
 func heuristic(s *search) {
 	s.keepAll()
 	s.pending()
+	if len(s.todo) == 0 && s.opts.Returns == 0 || s.decideSingle() {
+		return
+	}
 	s.serveByRank(s.todo)
 	s.readmit()
 	s.giveBackRoom()
@@ -226,7 +242,7 @@ func (s *search) polish() {
 			if e.at < 0 || s.demands[e.dem].waiting || s.spent(0) {
 				continue
 			}
-			better = s.improve(k, 1e-9) || better
+			better = s.improve(k, tiny) || better
 		}
 		if !better {
 			break
@@ -258,6 +274,9 @@ func (s *search) objMove(v float64) {
 func (s *search) improve(k int32, least float64) bool {
 	e := &s.elems[k]
 	was := e.at
+	if least == tiny && s.atLeast(k) {
+		return false
+	}
 	s.drop(k)
 	now := s.unitCost(k, was)
 	n := s.best(k)
@@ -266,6 +285,25 @@ func (s *search) improve(k int32, least float64) bool {
 	}
 	s.force(k, was)
 	return false
+}
+
+// tiny is a saving that is worth a change of what is not yet running.
+const tiny = 1e-9
+
+// atLeast reports whether a placed unit costs no more than proven necessary.
+func (s *search) atLeast(k int32) bool {
+	e := &s.elems[k]
+	if e.least < 0 {
+		return false
+	}
+	st := s.node(e.at)
+	marginal := st.phiNow - s.phi(st, minus(noCapacity, e.req))
+	now := s.static(e, e.at) + marginal + s.traffic(k, e.at) + s.moveCost(e, e.at)
+	move := 0.0
+	if e.home >= 0 {
+		move = s.obj.Move * float64(e.leastMoves())
+	}
+	return now <= e.least+move+tiny
 }
 
 // unitCost is what a unit that has no node now would cost on n.
@@ -278,5 +316,9 @@ func (s *search) unitCost(k, n int32) float64 {
 func (s *search) gapOpen() bool {
 	t := s.terms()
 	cost := t.Total()
+	if cost-s.bound() <= 1e-9*cost {
+		return false
+	}
+	s.tighten()
 	return cost-s.bound() > 1e-9*cost
 }

@@ -12,7 +12,6 @@ type pairState struct {
 	free     int64 // kbit/s that may still be given out; headroom already taken off
 	cap      int64
 	others   int64 // kbit/s given out to demands not given
-	version  uint64
 	delta    int64 // what the plan changes in the ledger's row
 }
 
@@ -76,12 +75,8 @@ func (s *search) pair(from, to int32) *pairState {
 	if ok {
 		p.ok, p.latency, p.loss, p.cap = true, path.LatencyMS, path.Loss, path.BandwidthKbit
 	}
-	if s.ledger != nil && len(s.ledger.links) > 0 {
-		r := s.ledger.links[topology.Pair{From: from, To: to}]
-		p.version = r.version
-		if s.others && !s.opts.FactsAreFree {
-			p.others = r.kbit
-		}
+	if s.others && !s.opts.FactsAreFree {
+		p.others = s.ledger.links[topology.Pair{From: from, To: to}].kbit
 	}
 	p.free = p.cap - p.others - s.opts.Headroom.BandwidthKbit
 	t.list = append(t.list, p)

@@ -162,7 +162,7 @@ func (s *search) groupBlockers(k, n int32, add func(int32) bool) bool {
 func (s *search) roomBlockers(k int32, x *ejection, missing capacity, kept bool, add func(int32) bool) bool {
 	list := s.ids2[:0]
 	one := int32(-1)
-	for b := s.nodes[x.node].head; b >= 0; b = s.elems[b].next {
+	for b := s.node(x.node).head; b >= 0; b = s.elems[b].next {
 		s.steps++
 		o := &s.elems[b]
 		if b == k || o.locked || slices.Contains(x.blockers, b) || !kept && o.at == o.home && s.obj.Move > 0 {

@@ -20,19 +20,17 @@ func (s *search) decision(outcomes []Outcome) Decision {
 	if d.Cost > 0 && d.Cost-d.Bound > 1e-9*d.Cost {
 		d.Gap = 100 * (d.Cost - d.Bound) / d.Cost
 	}
-	total := 0
-	for k := range s.demands {
-		total += len(s.demands[k].c.source.Elements)
-	}
-	all := make([]Assignment, 0, total)
 	for k := range s.demands {
 		ds := &s.demands[k]
 		out := &d.Outcomes[ds.input]
-		out.Status = Waiting
-		if !ds.waiting {
-			from := len(all)
-			all = s.assignments(ds, all)
-			out.Status, out.Placement = Placed, all[from:len(all):len(all)]
+		switch {
+		case ds.waiting:
+			out.Status = Waiting
+		case s.unchanged(ds):
+			out.Status, out.Placement = Placed, ds.held.outcome
+			continue
+		default:
+			out.Status, out.Placement = Placed, s.assignments(ds)
 		}
 		s.changes(&d, ds)
 	}
@@ -45,8 +43,9 @@ func (s *search) decision(outcomes []Outcome) Decision {
 	return d
 }
 
-func (s *search) assignments(ds *demandState, all []Assignment) []Assignment {
+func (s *search) assignments(ds *demandState) []Assignment {
 	elements := ds.c.source.Elements
+	all := make([]Assignment, 0, len(elements))
 	if ds.order != nil {
 		for _, k := range ds.order {
 			all = append(all, Assignment{elements[k].ID, s.snap.ID(s.nodeOf(ds, k))})
@@ -66,9 +65,6 @@ func (s *search) nodeOf(ds *demandState, element int32) int32 {
 
 // changes adds a demand's moves to the plan and notes what it will hold.
 func (s *search) changes(d *Decision, ds *demandState) {
-	if s.unchanged(ds) {
-		return
-	}
 	next := s.holdingOf(ds)
 	if ds.held != nil && !ds.waiting && sameHolding(ds.held, next) {
 		return
@@ -108,7 +104,7 @@ func (s *search) changes(d *Decision, ds *demandState) {
 			d.Plan.Migrate = append(d.Plan.Migrate, Move{Demand: id, Element: elements[k].ID, From: s.snap.ID(was[k]), To: s.snap.ID(n), Reason: s.moveReason(ds.first + ds.c.unitOf[k])})
 		}
 	}
-	next.demand = id
+	next.demand, next.outcome = id, d.Outcomes[ds.input].Placement
 	if ds.held != nil {
 		s.delta(ds.held, -1)
 	}
@@ -142,7 +138,7 @@ func (s *search) moveReason(k int32) string {
 // unchanged reports, without writing anything down, that a demand decided from
 // the same compiled form stays exactly as it is.
 func (s *search) unchanged(ds *demandState) bool {
-	if !ds.same || ds.waiting || ds.order != nil {
+	if !ds.same || ds.waiting || ds.held.outcome == nil || ds.order != nil && !s.sameOrder(ds) {
 		return false
 	}
 	for k := ds.first; k < ds.last; k++ {
@@ -151,6 +147,11 @@ func (s *search) unchanged(ds *demandState) bool {
 		}
 	}
 	return len(ds.held.elements) == len(ds.c.source.Elements)
+}
+
+// sameOrder reports whether a strategy that orders placements keeps this one's.
+func (s *search) sameOrder(ds *demandState) bool {
+	return slices.EqualFunc(ds.order, ds.held.elements, func(k int32, h heldElement) bool { return k == h.index })
 }
 
 // holdingOf is what a placed demand will hold.
@@ -221,15 +222,29 @@ func (s *search) delta(h *holding, sign int64) {
 // rows lists the ledger rows that the plan changes, with their versions.
 func (s *search) rows(d *Decision) {
 	for _, n := range s.rowsChanged {
-		if st := &s.nodes[n]; st.delta != noCapacity {
-			d.Rows = append(d.Rows, RowUse{From: s.snap.ID(n), Version: st.version, Take: st.delta})
+		if st := s.node(n); st.delta != noCapacity {
+			d.Rows = append(d.Rows, RowUse{From: s.snap.ID(n), Version: s.nodeVersion(n), Take: st.delta})
 		}
 	}
 	for k := range s.pairs.list {
 		if p := &s.pairs.list[k]; p.delta != 0 {
-			d.Rows = append(d.Rows, RowUse{From: s.snap.ID(p.from), To: s.snap.ID(p.to), Version: p.version, Kbit: p.delta})
+			d.Rows = append(d.Rows, RowUse{From: s.snap.ID(p.from), To: s.snap.ID(p.to), Version: s.linkVersion(p.from, p.to), Kbit: p.delta})
 		}
 	}
+}
+
+func (s *search) nodeVersion(n int32) uint64 {
+	if s.ledger == nil {
+		return 0
+	}
+	return s.ledger.node(n).version
+}
+
+func (s *search) linkVersion(from, to int32) uint64 {
+	if s.ledger == nil {
+		return 0
+	}
+	return s.ledger.links[topology.Pair{From: from, To: to}].version
 }
 
 func (s *search) reportDisplaced(d *Decision, x displacement) {

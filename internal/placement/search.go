@@ -18,7 +18,9 @@ type search struct {
 	demands []demandState
 	elems   []elem
 	flows   []flow
-	nodes   []nodeState
+	slots   []nodeSlot    // per node: its state, if it has one in this decision
+	states  [][]nodeState // in chunks, so that pointers stay valid
+	used    int
 	pairs   pairTable
 	stamp   uint32
 	touched []int32 // nodes looked at in this decision
@@ -34,13 +36,15 @@ type search struct {
 	movesBound  int
 	bounds      boundParts
 	broken      []int32 // flows that force found not to hold
+	single      []int32 // units of which exactly one must move, if that is all
 	choice      []int32 // units of which some, but not certainly this one, must move
 	seen        map[string]bool
 	rowsChanged []int32
 	trail       []step
 	failed      []int32
 	visit       []int32 // the nodes in the order that fogbrain visits them
-	closed      bool    // the optimum is proven
+	tight       bool
+	closed      bool // the optimum is proven
 	kinds       []int
 	near        []neighbour
 	todo        []int32
@@ -59,6 +63,8 @@ type demandState struct {
 	waiting     bool
 	proven      bool
 	same        bool    // same compiled form as what it holds: positions agree
+	pairs       float64 // proven by tighten: what flows between its new units cost
+	crossing    float64 // least cost of its flows beyond the floors, wherever its units go
 	order       []int32 // elements newest first, when the strategy keeps that order
 }
 
@@ -77,6 +83,7 @@ type elem struct {
 	prev     int32
 	moved    bool    // new or displaced: placing it anew costs no further move
 	unsure   bool    // one of choice
+	floor    float64 // proven: its least static cost on any node
 	least    float64 // proven: its cost without moves, on any node; -1: not yet known
 	locked   bool    // must not be ejected
 	returned bool    // went back to a better suited node
@@ -92,9 +99,15 @@ type flow struct {
 
 const unknownNode = -1 << 31
 
+type nodeSlot struct {
+	stamp uint32
+	at    int32
+}
+
+const chunk = 64
+
 // nodeState is one node during a decision.
 type nodeState struct {
-	stamp   uint32
 	up      bool
 	head    int32
 	count   int32
@@ -102,8 +115,8 @@ type nodeState struct {
 	used    topology.Capacity // by others and by units placed now
 	base    topology.Capacity // by others and by units that surely stay
 	inverse [3]float64
-	basePhi float64
-	version uint64
+	basePhi float64 // of others alone
+	phiNow  float64 // of used
 	changed bool
 	delta   topology.Capacity // what the plan changes in the ledger's row
 }
@@ -143,16 +156,18 @@ func (s *search) release() {
 func (s *search) reset(st State, o Options, obj *objective) {
 	s.snap, s.ledger, s.opts, s.obj = st.Snapshot, st.Ledger, o, obj
 	s.stamp++
-	if s.stamp == 0 || len(s.nodes) < st.Snapshot.Size() {
-		s.nodes = make([]nodeState, st.Snapshot.Size())
+	if s.stamp == 0 || len(s.slots) < st.Snapshot.Size() {
+		s.slots = make([]nodeSlot, st.Snapshot.Size())
 		s.pairs = pairTable{}
 		s.stamp = 1
 	}
 	s.pairs.reset(s.stamp)
+	s.used = 0
 	s.demands, s.elems, s.flows = s.demands[:0], s.elems[:0], s.flows[:0]
 	s.touched, s.displaced, s.todo = s.touched[:0], s.displaced[:0], s.todo[:0]
 	s.steps, s.limit, s.budgetHit, s.backstop = 0, o.Budget, false, false
 	s.movesBound, s.bounds, s.closed = 0, boundParts{}, false
+	s.tight = false
 	s.broken, s.choice, s.rowsChanged = s.broken[:0], s.choice[:0], s.rowsChanged[:0]
 	if o.Backstop >= 0 {
 		s.started = time.Now()
@@ -178,31 +193,35 @@ func (s *search) spent(n int64) bool {
 
 // node answers the state of a node, reading snapshot and ledger once.
 func (s *search) node(n int32) *nodeState {
-	st := &s.nodes[n]
-	if st.stamp != s.stamp {
-		s.load(st, n)
+	slot := &s.slots[n]
+	if slot.stamp != s.stamp {
+		return s.load(slot, n)
 	}
-	return st
+	return &s.states[slot.at/chunk][slot.at%chunk]
 }
 
-func (s *search) load(st *nodeState, n int32) {
-	c := s.snap.Capacity(n)
-	*st = nodeState{stamp: s.stamp, up: s.snap.Available(n), head: -1}
+func (s *search) load(slot *nodeSlot, n int32) *nodeState {
+	if s.used == len(s.states)*chunk {
+		s.states = append(s.states, make([]nodeState, chunk))
+	}
+	*slot = nodeSlot{s.stamp, int32(s.used)}
+	st := &s.states[s.used/chunk][s.used%chunk]
+	s.used++
+	c, up := s.snap.Measured(n)
+	*st = nodeState{up: up, head: -1}
 	st.inverse = [3]float64{inverse(c.CPU), inverse(c.Memory), inverse(c.Storage)}
-	if s.ledger != nil && int(n) < len(s.ledger.nodes) {
-		r := &s.ledger.nodes[n]
-		st.version = r.version
-		if s.others && !s.opts.FactsAreFree {
-			st.used = r.used
-		}
+	if s.others && !s.opts.FactsAreFree && int(n) < len(s.ledger.nodes) {
+		st.used = s.ledger.nodes[n].used
 	}
 	st.free = minus(minus(c, st.used), s.opts.Headroom.Node)
-	if !s.snap.Available(n) {
+	if !up {
 		st.free = topology.Capacity{CPU: -1, Memory: -1, Storage: -1}
 	}
 	st.base = st.used
 	st.basePhi = s.phi(st, topology.Capacity{})
+	st.phiNow = st.basePhi
 	s.touched = append(s.touched, n)
+	return st
 }
 
 // credit gives back what a given demand holds on a node: its own holdings are
@@ -219,6 +238,7 @@ func (s *search) credit(n int32, c topology.Capacity) {
 		st.used = minus(st.used, c)
 		st.base = st.used
 		st.basePhi = s.phi(st, topology.Capacity{})
+		st.phiNow = st.basePhi
 	}
 	if st.up {
 		st.free = plus(st.free, c)
@@ -230,6 +250,7 @@ func (s *search) put(k, n int32) {
 	e, st := &s.elems[k], s.node(n)
 	st.free = minus(st.free, e.req)
 	st.used = plus(st.used, e.req)
+	st.phiNow = s.phi(st, noCapacity)
 	e.prev, e.next = -1, st.head
 	if st.head >= 0 {
 		s.elems[st.head].prev = k
@@ -241,9 +262,10 @@ func (s *search) put(k, n int32) {
 
 func (s *search) take(k int32) {
 	e := &s.elems[k]
-	st := &s.nodes[e.at]
+	st := s.node(e.at)
 	st.free = plus(st.free, e.req)
 	st.used = minus(st.used, e.req)
+	st.phiNow = s.phi(st, noCapacity)
 	if e.prev >= 0 {
 		s.elems[e.prev].next = e.next
 	} else {

@@ -3,6 +3,7 @@ package placement
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -102,21 +103,40 @@ func (t *sites) With(s *topology.Snapshot, changed []int32) topology.Derived {
 }
 
 // sitesOf answers the sites of every unit of a demand on a snapshot.
-func (c *compiled) sitesOf(s *topology.Snapshot, price priceKey) []*sites {
-	if k := c.sites.Load(); k != nil && k.epoch == s.MemoEpoch() && k.price == price {
-		return k.sites
+func (c *compiled) sitesOf(s *topology.Snapshot, obj *objective) *sitesCache {
+	if k := c.sites.Load(); k != nil && k.epoch == s.MemoEpoch() && k.obj == obj {
+		return k
 	}
-	out := make([]*sites, len(c.units))
-	for k := range c.units {
-		u := &c.units[k]
+	k := &sitesCache{epoch: s.MemoEpoch(), obj: obj, sites: make([]*sites, len(c.units)), floor: make([][2]float64, len(c.units))}
+	for i := range c.units {
+		u := &c.units[i]
 		key := u.key
-		if price != (priceKey{}) {
-			key = fmt.Sprint(u.key, "@", price.energy, ",", price.price)
+		if obj.price != (priceKey{}) {
+			key = fmt.Sprint(u.key, "@", obj.price.energy, ",", obj.price.price)
 		}
-		out[k] = s.Memo(key, func() topology.Derived { return buildSites(s, u.filter, price) }).(*sites)
+		t := s.Memo(key, func() topology.Derived { return buildSites(s, u.filter, obj.price) }).(*sites)
+		k.sites[i] = t
+		for bound := range k.floor[i] {
+			k.floor[i][bound] = t.floor(&obj.preference[bound], u.cores)
+		}
 	}
-	c.sites.Store(&sitesCache{s.MemoEpoch(), price, out})
-	return out
+	k.crossing = c.crossingFloor(s, obj, k)
+	c.sites.Store(k)
+	return k
+}
+
+// floor is the least preference, energy and price on any site, 0 without sites.
+func (t *sites) floor(preference *[kindCount]float64, cores float64) float64 {
+	least := math.Inf(1)
+	for k := range t.byKind {
+		if len(t.byKind[k]) > 0 {
+			least = min(least, preference[k]+cores*t.unit[k][0])
+		}
+	}
+	if math.IsInf(least, 1) {
+		return 0
+	}
+	return least
 }
 
 func satisfies(n *topology.Node, filter []*Element) bool {

@@ -59,6 +59,9 @@ func (e *Element) validate(field string) error {
 	default:
 		return fault.Field(field+"/kind", string(e.Kind), "gateway, server or microElement")
 	}
+	if math.IsNaN(e.LatencyMS) || e.LatencyMS < 0 {
+		return fault.Field(field+"/latencyMs", fmt.Sprint(e.LatencyMS), "0 (no matter) or a positive number")
+	}
 	for _, g := range e.Affinity {
 		if slices.Contains(e.AntiAffinity, g) || slices.Contains(e.Redundancy, g) {
 			return fault.Field(field+"/affinity", g, "a group that the element is not also kept apart in")

@@ -24,8 +24,8 @@ func (s *Snapshot) edit() *edit {
 	return &edit{Snapshot: &n, owned: map[int]bool{}, touched: map[int32]bool{}, change: Changes{Since: s.revision}}
 }
 
-// page answers the page of an index for writing.
-func (e *edit) page(i int32) (*page, int32) {
+// entry answers the entry of an index for writing.
+func (e *edit) entry(i int32) *entry {
 	k := int(i >> pageBits)
 	for len(e.pages) <= k {
 		e.pages = append(e.pages, &page{})
@@ -35,7 +35,7 @@ func (e *edit) page(i int32) (*page, int32) {
 		p := *e.pages[k]
 		e.pages[k], e.owned[k] = &p, true
 	}
-	return e.pages[k], i & (pageSize - 1)
+	return &e.pages[k][i&(pageSize-1)]
 }
 
 // Apply answers the next revision of s with the delta in force. On bad input
@@ -79,8 +79,8 @@ func (s *Snapshot) ApplyPatch(p Patch) (*Snapshot, error) {
 	}
 	e := s.edit()
 	for _, v := range p.Nodes {
-		pg, k := e.page(v.Node)
-		pg.capacity[k], pg.down[k] = v.Capacity, v.Unavailable
+		x := e.entry(v.Node)
+		x.capacity, x.down = v.Capacity, v.Unavailable
 		e.touch(v.Node)
 	}
 	e.rows = make([]rowChange, len(p.Links))
@@ -102,11 +102,10 @@ func (e *edit) removeNode(id string) {
 	if !ok || e.Node(i) == nil {
 		return
 	}
-	p, k := e.page(i)
-	p.node[k], p.down[k], p.row[k], p.capacity[k] = nil, true, nil, Capacity{}
+	*e.entry(i) = entry{down: true}
 	e.count--
 	for from := range int32(e.size) { // no exact link may outlive its end
-		if r := e.pages[from>>pageBits].row[from&(pageSize-1)]; r != nil {
+		if r := e.at(from).row; r != nil {
 			if _, ok := r.get(i); ok {
 				e.rows = append(e.rows, rowChange{from: from, to: i})
 			}
@@ -119,8 +118,8 @@ func (e *edit) removeNode(id string) {
 func (e *edit) setNode(n *Node) {
 	i := e.names.intern(n.ID)
 	e.size = max(e.size, int(i)+1)
-	p, k := e.page(i)
-	old := p.node[k]
+	x := e.entry(i)
+	old := x.node
 	if old == nil {
 		e.count++
 	}
@@ -128,8 +127,8 @@ func (e *edit) setNode(n *Node) {
 		e.static = append(e.static, i)
 	}
 	c := *n
-	p.node[k], p.capacity[k], p.down[k] = &c, n.Capacity, n.Unavailable
-	p.group[k], p.kind[k] = e.groups.index[n.Infrastructure], uint8(slices.Index(kinds, n.Kind))
+	*x = entry{capacity: n.Capacity, energy: n.EnergyPerCPU, price: n.PricePerCPU, node: &c, row: x.row,
+		group: e.groups.index[n.Infrastructure], kind: uint8(slices.Index(kinds, n.Kind)), down: n.Unavailable}
 	e.touch(i)
 }
 
@@ -203,8 +202,8 @@ func (e *edit) setRows() {
 			}
 			batch = append(batch, e.rows[k])
 		}
-		p, i := e.page(from)
-		p.row[i] = p.row[i].with(batch, e.size)
+		x := e.entry(from)
+		x.row = x.row.with(batch, e.size)
 		for _, c := range batch {
 			e.change.Links = append(e.change.Links, Pair{from, c.to})
 		}

@@ -12,13 +12,18 @@ const (
 )
 
 // page holds the nodes of 256 consecutive indexes; shared between snapshots.
-type page struct {
-	node     [pageSize]*Node // nil: no such node now
-	capacity [pageSize]Capacity
-	down     [pageSize]bool // removed or unavailable
-	group    [pageSize]int32
-	kind     [pageSize]uint8 // position in Kinds()
-	row      [pageSize]*row
+type page [pageSize]entry
+
+// entry is a node as the engines read it: one cache line.
+type entry struct {
+	capacity Capacity
+	energy   float64
+	price    float64
+	node     *Node // nil: no such node now
+	row      *row
+	group    int32
+	kind     uint8 // position in Kinds()
+	down     bool  // removed or unavailable
 }
 
 // Snapshot is an immutable state of all nodes and links.
@@ -105,6 +110,20 @@ func (s *Snapshot) ID(i int32) string {
 	return s.names.id(i)
 }
 
+func (s *Snapshot) at(i int32) *entry { return &s.pages[i>>pageBits][i&(pageSize-1)] }
+
+// Measured is what the engines read of a node that is or was in the lineage.
+func (s *Snapshot) Measured(i int32) (c Capacity, available bool) {
+	e := s.at(i)
+	return e.capacity, !e.down
+}
+
+// Prices is a node's energy and price per core.
+func (s *Snapshot) Prices(i int32) (energy, price float64) {
+	e := s.at(i)
+	return e.energy, e.price
+}
+
 // Node is the node at an index, nil when it is not present. It must not be
 // changed. Its Capacity and Unavailable may be older than a Patch: read those
 // with Capacity and Available.
@@ -112,25 +131,25 @@ func (s *Snapshot) Node(i int32) *Node {
 	if i < 0 || int(i) >= s.size {
 		return nil
 	}
-	return s.pages[i>>pageBits].node[i&(pageSize-1)]
+	return s.at(i).node
 }
 
 // Capacity is the gross hardware of a node.
 func (s *Snapshot) Capacity(i int32) Capacity {
-	return s.pages[i>>pageBits].capacity[i&(pageSize-1)]
+	return s.at(i).capacity
 }
 
 // Available reports whether a node is present and usable.
 func (s *Snapshot) Available(i int32) bool {
-	return i >= 0 && int(i) < s.size && !s.pages[i>>pageBits].down[i&(pageSize-1)]
+	return i >= 0 && int(i) < s.size && !s.at(i).down
 }
 
 // KindIndex is the position of a node's kind in Kinds().
-func (s *Snapshot) KindIndex(i int32) int { return int(s.pages[i>>pageBits].kind[i&(pageSize-1)]) }
+func (s *Snapshot) KindIndex(i int32) int { return int(s.at(i).kind) }
 
 // Group identifies a node's infrastructure among those of the snapshot; 0 for
 // a node that has none.
-func (s *Snapshot) Group(i int32) int32 { return s.pages[i>>pageBits].group[i&(pageSize-1)] }
+func (s *Snapshot) Group(i int32) int32 { return s.at(i).group }
 
 // Order is the visit order of the nodes: as first stated, a changed node at the
 // end, or as Delta.Order said. It must not be changed.
@@ -154,13 +173,16 @@ func (s *Snapshot) Path(i, j int32) (p Path, ok bool) {
 	if i == j {
 		return Path{BandwidthKbit: Infinite}, s.Node(i) != nil
 	}
-	pi := s.pages[i>>pageBits]
-	if r := pi.row[i&(pageSize-1)]; r != nil {
-		if v, found := r.get(j); found {
-			return v.path, !v.down && s.Node(j) != nil && pi.node[i&(pageSize-1)] != nil
+	a, b := s.at(i), s.at(j)
+	if a.row != nil {
+		if v, found := a.row.get(j); found {
+			return v.path, !v.down && a.node != nil && b.node != nil
 		}
 	}
-	return s.groups.path(pi.group[i&(pageSize-1)], s.pages[j>>pageBits].group[j&(pageSize-1)])
+	if a.node == nil || b.node == nil {
+		return p, false
+	}
+	return s.groups.path(a.group, b.group)
 }
 
 // ChangesSince tells what changed after a revision of the same lineage. ok is

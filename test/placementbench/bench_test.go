@@ -34,3 +34,35 @@ func BenchmarkUnchanged(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkChanged decides the changed steps of an instance, ingest apart.
+func BenchmarkChanged(b *testing.B) {
+	for _, strategy := range []string{"fogbrain", "osmotic"} {
+		b.Run(strategy, func(b *testing.B) {
+			in, err := instance.Read(filepath.Join("testdata", "fogarm_30"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				b.StopTimer()
+				p, err := newPlayer(in, settings{options: placement.Options{Strategy: strategy}})
+				if err != nil {
+					b.Fatal(err)
+				}
+				steps := in.Steps()
+				for k := range 10 {
+					if err := p.ingest(k, steps); err != nil {
+						b.Fatal(err)
+					}
+					b.StartTimer()
+					d := placement.Decide(placement.State{Snapshot: p.snap, Ledger: p.ledger}, p.demands, p.o)
+					b.StopTimer()
+					if err := p.ledger.Commit(&d); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.StartTimer()
+			}
+		})
+	}
+}

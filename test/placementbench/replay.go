@@ -75,6 +75,9 @@ func newPlayer(in *instance.Instance, s settings) (*player, error) {
 	p := &player{in: in, s: s, o: s.options, snap: snap, was: map[string]map[string]string{},
 		sum: &summary{Instance: in.Name, Model: string(s.options.Model), Strategy: s.options.Strategy, Nodes: len(in.Nodes)}}
 	p.o.Headroom, p.o.Replace = in.Headroom, s.full
+	if p.o.Model == placement.ModelFogBrain && p.o.Budget == 0 {
+		p.o.Budget, p.o.Backstop = 1<<40, -1 // the peer has no budget
+	}
 	p.ledger = placement.NewLedger(snap)
 	return p, nil
 }
@@ -92,6 +95,7 @@ func (p *player) step(k int, steps *instance.StepReader, emit func(line) error) 
 		return err
 	}
 	st := placement.State{Snapshot: p.snap, Ledger: p.ledger}
+	warm(p.o)
 	t1b := cpu()
 	d := placement.Decide(st, p.demands, p.o)
 	t2 := cpu()
