@@ -76,6 +76,9 @@ func (p *placer) element(sit *Situation, e *slice.Element, q *question) (placeme
 	if sp := sit.Slice.ServiceProfile; sp != nil && e.Element == slice.Gateway {
 		el.Requirements.AccessTechnologies = union(need.AccessTechnologies, sp.AccessTechnologies)
 	}
+	if e.Element == slice.Gateway {
+		el.LatencyMS = latencyBound(sit, e)
+	}
 	if e.Run == nil || !sit.mayStay(e) {
 		el.Requirements.Labels[openLabel] = "yes"
 	}
