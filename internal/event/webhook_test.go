@@ -19,6 +19,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,9 +109,9 @@ func subscription(id, uri string) slice.Subscription {
 func TestAtLeastOnceInOrder(t *testing.T) {
 	l := newLog()
 	h := live(t, l, HubOptions{})
-	var calls int
+	var calls atomic.Int64
 	rc := newReceiver(t, httptest.NewServer, func(Notification, *http.Request) int {
-		if calls++; calls%3 == 0 { // deliveries come one at a time
+		if calls.Add(1)%3 == 0 {
 			return http.StatusServiceUnavailable
 		}
 		return http.StatusOK
@@ -151,7 +152,13 @@ func TestAtLeastOnceInOrder(t *testing.T) {
 func TestGivesUpVisibly(t *testing.T) {
 	l := newLog()
 	h := live(t, l, HubOptions{})
-	dead := newReceiver(t, httptest.NewServer, func(Notification, *http.Request) int { return http.StatusInternalServerError })
+	var well atomic.Bool
+	dead := newReceiver(t, httptest.NewServer, func(Notification, *http.Request) int {
+		if well.Load() {
+			return http.StatusOK
+		}
+		return http.StatusInternalServerError
+	})
 	leaves := newReceiver(t, httptest.NewServer, func(Notification, *http.Request) int { return http.StatusGone })
 	good := newReceiver(t, httptest.NewServer, nil)
 	l.put(subscription("dead", dead.URL))
@@ -173,7 +180,7 @@ func TestGivesUpVisibly(t *testing.T) {
 		t.Errorf("position %d, want %d", got, p)
 	}
 	// Set active again, it goes on where it was.
-	dead.handle = nil
+	well.Store(true)
 	s := l.get("dead")
 	s.State = slice.Active
 	l.put(s)

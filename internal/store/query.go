@@ -21,8 +21,12 @@ const (
 	maxConds     = 32
 )
 
-// Marker is the opaque marker of the page that ends with a resource.
+// Marker is the opaque marker of the page that ends with a resource; kind "" is
+// an operation.
 func Marker(kind slice.Kind, id string) string {
+	if kind == "" {
+		kind = slice.KindOperation
+	}
 	return base64.RawURLEncoding.EncodeToString([]byte(string(kind) + " " + id))
 }
 

@@ -82,8 +82,8 @@ func (db *DB) openSQLite(ctx context.Context, path string) error {
 		return err
 	}
 	db.path = abs
-	common := []string{"busy_timeout(10000)", "foreign_keys(0)", "cache_size(-16000)", "temp_store(2)"}
-	wdb, err := sql.Open("sqlite", sqliteDSN(abs, append([]string{"journal_mode(WAL)", "synchronous(" + mode + ")", "wal_autocheckpoint(4000)"}, common...)...))
+	common := []string{"busy_timeout(10000)", "temp_store(2)"}
+	wdb, err := sql.Open("sqlite", sqliteDSN(abs, append([]string{"journal_mode(WAL)", "synchronous(" + mode + ")", "wal_autocheckpoint(4000)", "cache_size(-16000)"}, common...)...))
 	if err != nil {
 		return translate(err)
 	}
@@ -103,7 +103,7 @@ func (db *DB) openSQLite(ctx context.Context, path string) error {
 
 // openReaders opens the pool that only reads.
 func (db *DB) openReaders(abs string, common []string) error {
-	rdb, err := sql.Open("sqlite", sqliteDSN(abs, append([]string{"query_only(1)"}, common...)...))
+	rdb, err := sql.Open("sqlite", sqliteDSN(abs, append([]string{"query_only(1)", "cache_size(-4000)"}, common...)...))
 	if err != nil {
 		return translate(err)
 	}

@@ -119,7 +119,7 @@ func (s *Server) Again(t testing.TB) {
 	t.Helper()
 	s.kill, s.exited, s.output = make(chan struct{}), make(chan struct{}), new(bytes.Buffer)
 	started := make(chan error, 1)
-	go s.run(started)
+	go s.run(started, s.kill, s.exited)
 	if err := <-started; err != nil {
 		t.Fatalf("postgres: %v", err)
 	}
@@ -146,10 +146,10 @@ func (s *Server) Again(t testing.TB) {
 
 // run keeps the server on a thread of its own: the kernel ends it when that
 // thread ends (Pdeathsig), so that no server outlives the tests.
-func (s *Server) run(started chan<- error) {
+func (s *Server) run(started chan<- error, kill <-chan struct{}, exited chan<- struct{}) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	defer close(s.exited)
+	defer close(exited)
 	cmd := s.command("postgres", "-D", s.data, "-k", s.dir, "-c", "listen_addresses=", "-p", "5432",
 		"-c", "fsync=off", "-c", "full_page_writes=off",
 		"-c", "max_connections=100", "-c", "shared_buffers=64MB")
@@ -160,13 +160,13 @@ func (s *Server) run(started chan<- error) {
 		return
 	}
 	over := make(chan struct{})
-	go func(kill chan struct{}) {
+	go func() {
 		select {
 		case <-kill:
 			_ = cmd.Process.Signal(syscall.SIGQUIT)
 		case <-over:
 		}
-	}(s.kill)
+	}()
 	_ = cmd.Wait()
 	close(over)
 }

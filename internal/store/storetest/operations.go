@@ -382,6 +382,7 @@ func operationLists(t *testing.T, h Harness) {
 		"state":  {operation.Query{Tenants: []string{"t"}, Filter: eq("operationState", "FAILED")}, failed},
 		"type":   {operation.Query{Filter: eq("lcmOperationType", "TERMINATE")}, failed},
 		"page":   {operation.Query{Limit: 4, After: store.Marker(slice.KindOperation, ids[1])}, ids[2:6]},
+		"next":   {operation.Query{Limit: 4, After: store.Marker("", ids[1])}, ids[2:6]},
 	} {
 		if got := list(c.q); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
