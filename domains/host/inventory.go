@@ -40,6 +40,9 @@ func (d *Driver) Nodes(ctx context.Context, s domain.Site) ([]topology.Node, err
 	if err != nil {
 		name = id
 	}
+	if p.Capacity != (topology.Capacity{}) && s.Name != "" {
+		name = s.Name + "." + name // one of several places that share the machine
+	}
 	n := topology.Node{ID: d.nodeID(p), Name: name, Infrastructure: s.ID, Kind: p.Kind, Arch: runtime.GOARCH,
 		Capacity: capacity, Labels: map[string]string{"hostId": id}}
 	if p.LatencyMS != nil {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -160,6 +161,31 @@ func TestLimitsInVersion2(t *testing.T) {
 	lay(t, far, map[string]string{"memory.events": "oom_kill 2\n"})
 	if !g.oomKilled() || g.oomKilled() {
 		t.Error("a kill counts once")
+	}
+}
+
+// TestMovedIntoItsGroup: a kernel that refuses to let the function be born into
+// its group (here because that is an ordinary directory) is not the end of it.
+func TestMovedIntoItsGroup(t *testing.T) {
+	b := newBench(t, "idle")
+	group := t.TempDir()
+	lay(t, group, map[string]string{"cgroup.procs": ""})
+	dir, err := os.Open(group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	s := &shim{spec: b.spec, groups: &groups{v2: group}}
+	attr := &syscall.ProcAttr{Env: b.spec.Env, Sys: &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}}
+	pid, err := s.forkExec(attr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _ := os.FindProcess(pid)
+	p.Kill()
+	p.Wait()
+	if got, _ := os.ReadFile(filepath.Join(group, "cgroup.procs")); string(got) != strconv.Itoa(pid) {
+		t.Errorf("the group holds %q, want %d", got, pid)
 	}
 }
 

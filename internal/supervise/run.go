@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -62,8 +63,7 @@ func transient(err error) bool {
 		errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }
 
-// fork starts the function in its own session and cgroup. A file just written
-// may still look busy because some process forked meanwhile: that passes soon.
+// fork starts the function in its own session and cgroup.
 func (s *shim) fork() (*run, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -84,17 +84,7 @@ func (s *shim) fork() (*run, error) {
 			attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(g.Fd())
 		}
 	}
-	argv := append([]string{s.spec.Path}, s.spec.Args...)
-	leave := s.groups.enter()
-	pid, err := syscall.ForkExec(s.spec.Path, argv, attr)
-	for range 50 {
-		if !errors.Is(err, unix.ETXTBSY) {
-			break
-		}
-		<-time.After(10 * time.Millisecond)
-		pid, err = syscall.ForkExec(s.spec.Path, argv, attr)
-	}
-	leave()
+	pid, err := s.forkExec(attr)
 	if err != nil {
 		_ = out.Close()
 		return nil, err
@@ -109,6 +99,39 @@ func (s *shim) fork() (*run, error) {
 		io.Copy(onlyWriter{s.log}, out)
 	}()
 	return r, nil
+}
+
+// forkExec forks into the cgroups. A file just written may still look busy
+// because some process forked meanwhile: that passes soon. Where a process
+// cannot be born into a version 2 group (Linux before 5.7, a filter that refuses
+// clone3), it is moved there at once.
+func (s *shim) forkExec(attr *syscall.ProcAttr) (pid int, err error) {
+	defer s.groups.enter()()
+	argv := append([]string{s.spec.Path}, s.spec.Args...)
+	for range 50 {
+		pid, err = syscall.ForkExec(s.spec.Path, argv, attr)
+		switch {
+		case errors.Is(err, unix.ETXTBSY):
+			<-time.After(10 * time.Millisecond)
+		case attr.Sys.UseCgroupFD && cannotBeBorn(err):
+			attr.Sys.UseCgroupFD = false
+		case err == nil && s.groups.v2 != "" && !attr.Sys.UseCgroupFD:
+			_ = put(s.groups.v2, "cgroup.procs", strconv.Itoa(pid)) // else the limits do not hold, the rest does
+			return pid, nil
+		default:
+			return pid, err
+		}
+	}
+	return pid, err
+}
+
+func cannotBeBorn(err error) bool {
+	for _, refusal := range []error{unix.ENOSYS, unix.EINVAL, unix.E2BIG, unix.EOPNOTSUPP, unix.EPERM, unix.EBUSY, unix.EBADF, unix.ENODEV} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
 }
 
 // onlyWriter hides all but Write, so that io.Copy uses a small buffer of its
