@@ -12,6 +12,10 @@ import (
 const (
 	firstLook = 20 * time.Millisecond
 	lastLook  = time.Second
+	// slowAfter looks, about a minute, it is looked at every slowLook only:
+	// whoever can be watched says so sooner.
+	slowAfter = 60
+	slowLook  = 5 * time.Second
 	// settleTime is how long an outcome waits for those of calls beside it, so
 	// that they share a save.
 	settleTime = 2 * time.Millisecond
@@ -204,6 +208,9 @@ func (r *Runner) settleLocked(f *flight) {
 func (r *Runner) lookLaterLocked(c *call, after time.Duration, progress string) {
 	if after <= 0 {
 		after = min(firstLook<<min(c.looks, 10), lastLook)
+		if c.looks > slowAfter {
+			after = slowLook
+		}
 	}
 	c.looks++
 	if progress != "" {

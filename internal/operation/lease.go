@@ -2,6 +2,7 @@ package operation
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -101,14 +102,30 @@ func (r *Runner) drain(life context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(life, r.c.Drain)
 	defer cancel()
-	for _, id := range r.held() {
-		r.mu.Lock()
+	ids := r.held()
+	r.mu.Lock()
+	for _, id := range ids {
 		if f := r.flights[id]; f != nil {
 			r.dropLocked(f)
 		}
-		r.mu.Unlock()
-		if err := r.c.Store.Release(ctx, r.c.Owner, id, time.Time{}); err != nil {
-			r.c.Log.Warn("lease not given back; it ends by itself", "operation", id, "error", err)
-		}
 	}
+	r.mu.Unlock()
+	r.release(ctx, ids)
+}
+
+// release gives leases back, many at a time: stores commit them together.
+func (r *Runner) release(ctx context.Context, ids []string) {
+	const together = 64
+	var all sync.WaitGroup
+	slots := make(chan struct{}, together)
+	for _, id := range ids {
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			if err := r.c.Store.Release(ctx, r.c.Owner, id, time.Time{}); err != nil {
+				r.c.Log.Warn("lease not given back; it ends by itself", "operation", id, "error", err)
+			}
+		})
+	}
+	all.Wait()
 }

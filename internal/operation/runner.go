@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/slice"
 )
 
@@ -104,7 +105,8 @@ func NewRunner(c RunnerConfig) (*Runner, error) {
 
 // Run claims and runs operations until ctx ends, then drains: no new call
 // starts, those out get Drain to end, their outcomes are saved and every lease
-// is given back. It answers when nothing of it runs any more.
+// is given back. It answers when nothing of it runs any more; an error says that
+// calls are deaf to the end of their context.
 func (r *Runner) Run(ctx context.Context) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -124,8 +126,24 @@ func (r *Runner) Run(ctx context.Context) error {
 	r.mu.Unlock()
 	workers.Wait()
 	loops.Wait()
-	r.calls.Wait()
-	return nil
+	return r.leave()
+}
+
+// leave waits for the calls that were told to end; one that is deaf to its
+// context is left behind, its late outcome reaches nobody.
+func (r *Runner) leave() error {
+	ended := make(chan struct{})
+	go func() { defer close(ended); r.calls.Wait() }()
+	deaf := time.NewTimer(max(r.c.Drain, time.Second))
+	defer deaf.Stop()
+	select {
+	case <-ended:
+		return nil
+	case <-deaf.C:
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return fault.New(fault.Timeout, "%d calls do not end", r.out)
+	}
 }
 
 // claims takes operations and signals as they come.

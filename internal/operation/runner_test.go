@@ -199,6 +199,8 @@ func TestASuccessorTakesOverAndLateWritesAreRefused(t *testing.T) {
 		<-release // deaf to its context, as a paused process is
 		return operation.Outcome{Done: true}, nil
 	}
+	open := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(open)
 	const lease = 300 * time.Millisecond
 	var tries atomic.Int64
 	stop := start(t, operation.RunnerConfig{Store: saves{frozen{db}, &tries}, Executor: paused, Lease: lease, Drain: time.Millisecond})
@@ -206,7 +208,7 @@ func TestASuccessorTakesOverAndLateWritesAreRefused(t *testing.T) {
 	start(t, operation.RunnerConfig{Store: db, Executor: next, Lease: lease})
 	op := inState(t, db, id, operation.Completed)
 	before := tries.Load()
-	close(release)
+	open()
 	stop()
 	if got := load(t, db, id); got.Revision != op.Revision {
 		t.Fatalf("a late write came through: revision %d after %d", got.Revision, op.Revision)
@@ -289,7 +291,7 @@ func TestWaitingStepsHoldNoGoroutines(t *testing.T) {
 	s.do = func(context.Context, operation.Call) (operation.Outcome, error) {
 		return operation.Outcome{Done: ready.Load(), Progress: "starting", After: 500 * time.Millisecond}, nil
 	}
-	const n = 1000
+	const n = 300
 	ids := submit(t, db, n, nil)
 	base := runtime.NumGoroutine()
 	start(t, operation.RunnerConfig{Store: db, Executor: s})
