@@ -2,21 +2,12 @@ package host
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"io/fs"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/osmoslice/osmoslice/internal/domain"
-	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/supervise"
 )
 
@@ -221,172 +212,8 @@ func (d *Driver) settle(ctx context.Context, p place, u supervise.Unit, r *recor
 	return err
 }
 
-// unitFiles are the executable, the files and their directories.
-func unitFiles(dir string, files []string) []string {
-	paths := []string{filepath.Join(dir, "exe"), filepath.Join(dir, "work")}
-	for _, name := range files {
-		path := filepath.Join(dir, "work", name)
-		paths = append(paths, path, filepath.Dir(path))
-	}
-	slices.Sort(paths)
-	return slices.Compact(paths)
-}
-
-// syncAll begins to bring all paths to the disk, side by side so that one
-// commit of the file system's journal serves many; wait waits for it.
-func syncAll(paths ...string) (wait func() error) {
-	errs := make(chan error, len(paths))
-	for _, path := range paths {
-		go func() { errs <- supervise.Sync(path) }()
-	}
-	return func() error {
-		var err error
-		for range paths {
-			if e := <-errs; err == nil {
-				err = e
-			}
-		}
-		if err != nil {
-			return supervise.IOFault(err, "cannot bring the function's files to the disk")
-		}
-		return nil
-	}
-}
-
 func newRecord(p place, dep domain.Deployment) *record {
 	return &record{Progress: applying, Generation: dep.Generation, Hash: dep.Hash, Site: p.site.ID, Slice: dep.Slice,
 		Element: dep.Element, Release: dep.Release, Tenant: dep.Tenant, Node: dep.Node, Product: dep.Product,
 		Labels: dep.Labels, Storage: dep.Resources.Storage}
-}
-
-// check refuses a deployment this driver cannot run.
-func check(dep domain.Deployment) error {
-	if dep.Packaging.Process == nil {
-		return fault.Field("packaging/process", "none", "an executable artefact: the host domain runs processes")
-	}
-	if dep.Hash == "" {
-		return fault.Field("hash", "", "the digest of the deployment")
-	}
-	if dep.Replicas > 1 {
-		return fault.Field("replicas", strconv.Itoa(dep.Replicas), "1: a host runs one process per element")
-	}
-	if r := dep.Resources; r.CPU < 0 || r.Memory < 0 || r.Storage < 0 {
-		return fault.Field("resources", fmt.Sprintf("%+v", r), "quantities of 0 or more")
-	}
-	names := map[string]bool{}
-	for i, w := range dep.Ports {
-		at := fmt.Sprintf("ports/%d", i)
-		switch {
-		case w.Name == "" || strings.ContainsAny(w.Name, "/}\x00") || names[w.Name]:
-			return fault.Field(at+"/name", w.Name, "a name used once, without / and }")
-		case w.Protocol != "tcp" && w.Protocol != "udp":
-			return fault.Field(at+"/protocol", w.Protocol, "tcp or udp")
-		case w.Fixed < 0 || w.Fixed > 65535:
-			return fault.Field(at+"/fixed", strconv.Itoa(w.Fixed), "0 to 65535")
-		}
-		names[w.Name] = true
-	}
-	if dep.Probe.Port != "" && !names[dep.Probe.Port] {
-		return fault.Field("probe/port", dep.Probe.Port, "the name of one of the deployment's ports")
-	}
-	if dep.Probe.Path != "" && (dep.Probe.Port == "" || !strings.HasPrefix(dep.Probe.Path, "/") || strings.ContainsAny(dep.Probe.Path, " \r\n")) {
-		return fault.Field("probe/path", dep.Probe.Path, "a path that starts with /, together with a port")
-	}
-	for k, v := range dep.Env {
-		if k == "" || strings.ContainsAny(k, "=\x00") || strings.Contains(v, "\x00") {
-			return fault.Field("env", k, "a name without =, a value without NUL")
-		}
-	}
-	for name := range dep.Files {
-		if !filepath.IsLocal(name) || filepath.Clean(name) == "." {
-			return fault.Field("files", name, "a path inside the function's directory")
-		}
-	}
-	return nil
-}
-
-// wish is a deployment with every placeholder filled in.
-type wish struct {
-	spec  supervise.Spec
-	files map[string][]byte
-}
-
-// rendered fills the placeholders for a function in dir.
-func rendered(p place, dir, tmp string, dep domain.Deployment, numbers map[string]int) (w wish, err error) {
-	f := filler{dir: dir, listen: p.Listen, ports: numbers, files: dep.Files}
-	if w.spec.Args, err = f.args(dep); err != nil {
-		return w, err
-	}
-	if w.spec.Env, err = f.env(dep, tmp); err != nil {
-		return w, err
-	}
-	if w.files, err = f.contents(dep); err != nil {
-		return w, err
-	}
-	w.spec.Dir = dir
-	w.spec.Limits = supervise.Limits{CPU: dep.Resources.CPU, Memory: dep.Resources.Memory}
-	w.spec.Probe = supervise.Probe{Path: dep.Probe.Path, Interval: dep.Probe.Interval, Timeout: dep.Probe.Timeout}
-	if n := numbers[dep.Probe.Port]; n != 0 {
-		w.spec.Probe.Address = net.JoinHostPort(dialable(p.Listen), strconv.Itoa(n))
-	}
-	return w, nil
-}
-
-// dialable is the address to probe a listener at.
-func dialable(listen string) string {
-	if ip := net.ParseIP(listen); ip != nil && ip.IsUnspecified() {
-		return "localhost"
-	}
-	return listen
-}
-
-// complete adds what depends on the unit. The digest of files and executable
-// makes a change of either a change of the specification.
-func (w *wish) complete(rs Restart, dir, exe string) {
-	h := sha256.New()
-	for _, name := range sortedKeys(w.files) {
-		fmt.Fprintf(h, "%q %d ", name, len(w.files[name]))
-		h.Write(w.files[name])
-	}
-	w.spec.Extra = exe + " files " + hex.EncodeToString(h.Sum(nil))
-	w.spec.Unit = supervise.UnitName(dir)
-	w.spec.Path = filepath.Join(dir, "exe")
-	w.spec.Backoff, w.spec.MaxBackoff, w.spec.Stable = rs.Backoff, rs.MaxBackoff, rs.Stable
-	w.spec.Grace, w.spec.Starts, w.spec.Probe.Hang = rs.Grace, rs.Starts, rs.Hang
-}
-
-// writeFiles makes the function's directories, removes the files of the wish
-// before and writes those of this one. The root keeps it inside, whatever links
-// the function may have made.
-func writeFiles(unit string, files map[string][]byte, old []string) error {
-	for _, dir := range []string{"work", "tmp"} {
-		if err := os.MkdirAll(filepath.Join(unit, dir), 0o700); err != nil {
-			return supervise.IOFault(err, "cannot make the function's directory")
-		}
-	}
-	root, err := os.OpenRoot(filepath.Join(unit, "work"))
-	if err != nil {
-		return supervise.IOFault(err, "cannot open the function's directory")
-	}
-	defer root.Close()
-	for _, name := range old {
-		if _, still := files[name]; !still {
-			if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return supervise.IOFault(err, "cannot remove file "+name)
-			}
-		}
-	}
-	for _, name := range sortedKeys(files) {
-		if dir := filepath.Dir(name); dir != "." {
-			err = root.MkdirAll(dir, 0o700)
-		}
-		if err == nil {
-			root.Remove(name) // its mode may be wider, or it may be a link
-			err = root.WriteFile(name, files[name], 0o600)
-		}
-		if err != nil {
-			return supervise.IOFault(err, "cannot write file "+name)
-		}
-	}
-	return nil
 }

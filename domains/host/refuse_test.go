@@ -317,6 +317,21 @@ func TestRefusedWishes(t *testing.T) {
 	refused(t, f.d.Apply(f.ctx(t), d), fault.Invalid, fault.Never, "hash")
 }
 
+// TestNoSecretInACause: a function that prints its token as it dies.
+func TestNoSecretInACause(t *testing.T) {
+	f := newFixture(t)
+	d := f.Deployment("leaky")
+	d.Files = map[string][]byte{"admin.token": []byte("tok-1234567890\n")}
+	d.Env = map[string]string{"API_KEY": "key-1234567890"}
+	d.Args = []string{"exit", "1", "refused tok-1234567890 and key-1234567890"}
+	d = hashed(d)
+	f.apply(t, d)
+	st := f.until(t, d.Ref, "told", func(s domain.Status) bool { return strings.Contains(s.Cause, "exit status 1") })
+	if told := st.Cause + strings.Join(st.Evidence, " "); strings.Contains(told, "1234567890") || !strings.Contains(told, "refused ••• and •••") {
+		t.Errorf("%q", told)
+	}
+}
+
 // TestLinksLeadNowhere: a link which a function made does not lead the next
 // Apply out of its directory.
 func TestLinksLeadNowhere(t *testing.T) {

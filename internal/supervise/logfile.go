@@ -140,7 +140,8 @@ func (l *logFile) lost() int64 {
 	return l.dropped
 }
 
-// secretsIn are the values of an environment which its names call secret.
+// secretsIn are the values of an environment which its names call secret; the
+// name of a file that holds one is none.
 func secretsIn(env []string) []string {
 	var secrets []string
 	for _, kv := range env {
@@ -148,7 +149,8 @@ func secretsIn(env []string) []string {
 		name = strings.ToUpper(name)
 		secret := slices.ContainsFunc([]string{"SECRET", "PASSWORD", "PASSWD", "TOKEN", "KEY", "CREDENTIAL", "DSN"},
 			func(word string) bool { return strings.Contains(name, word) })
-		if secret && len(value) >= 4 {
+		named := strings.HasSuffix(name, "_FILE") || strings.HasSuffix(name, "_PATH") || strings.HasSuffix(name, "_DIR")
+		if secret && !named && len(value) >= 4 {
 			secrets = append(secrets, value)
 		}
 	}

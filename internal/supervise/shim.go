@@ -131,7 +131,7 @@ func holdUnit(dir string) (*Lock, error) {
 }
 
 func newShim(dir string, spec Spec) *shim {
-	s := &shim{dir: dir, spec: spec.filled(), digest: spec.Digest(), life: newLife(spec, time.Now()), secrets: secretsIn(spec.Env),
+	s := &shim{dir: dir, spec: spec.filled(), digest: spec.Digest(), life: newLife(spec, time.Now()), secrets: append(secretsIn(spec.Env), spec.Secrets...),
 		chld: make(chan os.Signal, 1), term: make(chan os.Signal, 1),
 		calls: make(chan call), probed: make(chan probeResult, 1),
 		restart: stopped(), probe: stopped(), kill: stopped()}

@@ -39,6 +39,9 @@ type Spec struct {
 	// LogBytes bounds one log file (1 MiB), LogFiles their number (3).
 	LogBytes int64 `json:"logBytes,omitempty"`
 	LogFiles int   `json:"logFiles,omitempty"`
+	// Secrets are values that must not be quoted in a root cause, besides those
+	// in Env whose names say so.
+	Secrets []string `json:"secrets,omitempty"`
 	// Extra is whatever else must cause a new start when it changes, such as
 	// the digest of the files beside the function.
 	Extra string `json:"extra,omitempty"`

@@ -138,13 +138,14 @@ func TestCrashLoopFailsWithItsFirstCause(t *testing.T) {
 }
 
 func TestSecretsAreBlottedOut(t *testing.T) {
-	b := newBench(t, "exit", "1", "denied for hunter2hunter2")
-	b.spec.Env = append(b.spec.Env, "DB_PASSWORD=hunter2hunter2")
+	b := newBench(t, "exit", "1", "denied for hunter2hunter2 and bearer-of-it by /etc/token")
+	b.spec.Env = append(b.spec.Env, "DB_PASSWORD=hunter2hunter2", "TOKEN_FILE=/etc/token")
+	b.spec.Secrets = []string{"bearer-of-it"}
 	b.spec.Probe.Address = freeAddress(t)
 	b.spec.Starts = 1
 	b.launch()
 	st := b.until("failed", func(s State) bool { return s.Phase == Failed })
-	if strings.Contains(st.Cause, "hunter2") || !strings.Contains(st.Cause, "denied for •••") {
+	if !strings.Contains(st.Cause, "denied for ••• and ••• by /etc/token") {
 		t.Errorf("cause %q", st.Cause)
 	}
 }
