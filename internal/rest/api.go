@@ -34,7 +34,9 @@ func New(d Deps) (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", http.HandlerFunc(a.nowhere))
-	mux.Handle(basePath+"/", a.generated.Serve(a.guard))
+	a.generated.Init()
+	// Not Serve: it adds a page that loads its script from elsewhere.
+	mux.Handle(basePath+"/", a.generated.Context().RoutesHandler(a.guard))
 	mux.Handle("/iotslice/api_versions", http.RedirectHandler(basePath+"/api_versions", http.StatusPermanentRedirect))
 	mux.Handle("/swagger.json", document(restapi.SwaggerJSON))
 	mux.Handle("/docs", http.RedirectHandler("/docs/", http.StatusPermanentRedirect))

@@ -45,10 +45,12 @@ func (a *api) events(o *operations.OsmosliceAPI) {
 			}
 		}
 		return middleware.ResponderFunc(func(w http.ResponseWriter, producer runtime.Producer) {
-			if w.Header().Get("Content-Type") == eventStream { // as negotiated
+			if strings.Contains(p.HTTPRequest.Header.Get("Accept"), eventStream) {
+				w.Header().Set("Content-Type", eventStream)
 				a.stream(w, p.HTTPRequest, after, q)
 				return
 			}
+			w.Header().Set("Content-Type", "application/json")
 			a.eventPage(p.HTTPRequest, after, q).WriteResponse(w, producer)
 		})
 	})

@@ -410,6 +410,11 @@ func TestDocsAreOffline(t *testing.T) {
 			t.Errorf("a page refers elsewhere: %s", page)
 		}
 	}
+	for _, path := range []string{basePath + "/docs", basePath + "/swagger.json"} { // the runtime's own
+		if got := do(t, s, "GET", path, ""); got.StatusCode != 404 {
+			t.Errorf("%s: %d", path, got.StatusCode)
+		}
+	}
 	var doc struct {
 		BasePath string                    `json:"basePath"`
 		Paths    map[string]map[string]any `json:"paths"`
