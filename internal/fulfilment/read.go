@@ -127,7 +127,7 @@ func operationOf(ctx context.Context, tx operation.Tx, id string) (*operation.Op
 		return nil, err
 	}
 	if !actorOf(ctx).Acts(op.Tenant) {
-		return nil, fault.Absent("lifecycle operation", id)
+		return nil, fault.Absent("LcmOpOcc", id)
 	}
 	return op, nil
 }

@@ -65,6 +65,9 @@ func wants(r slice.Resource) ability {
 // get reads a resource the actor may see; any other does not exist.
 func get(ctx context.Context, tx operation.Tx, kind slice.Kind, id string) (slice.Resource, error) {
 	r, err := tx.Get(ctx, kind, id)
+	if fault.Is(err, fault.NotFound) { // in the words for what is there and not the actor's
+		return nil, fault.Absent(string(kind), id)
+	}
 	if err != nil {
 		return nil, err
 	}
