@@ -82,7 +82,7 @@ func tool(t *testing.T, name string) {
 }
 
 func TestCrashLoopIsUndoneWithItsCause(t *testing.T) {
-	s := start(t, "--operations-steptimeout", "5s", "--operations-maxattempts", "2")
+	s := start(t, "--operations-steptimeout", "15s", "--operations-maxattempts", "2")
 	tenant := s.prepare("acme")
 	tool(t, "ls")
 	s.product(tenant, "crasher", "ls", "", "/does/not/exist")
@@ -128,8 +128,8 @@ func TestKillAtEveryStepOfCreateAndDelete(t *testing.T) {
 		t.Skip("many restarts: part of the whole suite, not of the short one")
 	}
 	for phase, points := range map[string][]string{
-		"create": slices.Concat(killPoints([]string{"apply"}, 3), killPoints([]string{"attach", "provision"}, 2)),
-		"delete": slices.Concat(killPoints([]string{"delete"}, 3), killPoints([]string{"detach"}, 2)),
+		"create": slices.Concat(killPoints([]string{"apply"}, 3), killPoints([]string{"connect", "attach", "provision"}, 2)),
+		"delete": killPoints([]string{"delete"}, 3),
 	} {
 		for _, point := range points {
 			t.Run(phase+"/"+point, func(t *testing.T) { killAt(t, phase, point) })

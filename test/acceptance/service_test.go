@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -179,7 +180,8 @@ func (s *service) terminate() time.Duration {
 }
 
 // processes lists what runs on behalf of this service's data directory besides
-// osmosliced itself, as "pid command line".
+// osmosliced itself, as "pid command line", with the variable that names a light
+// product's data, if there is one.
 func (s *service) processes() (out []string) {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, d := range dirs {
@@ -191,19 +193,32 @@ func (s *service) processes() (out []string) {
 		env, _ := os.ReadFile(filepath.Join(d, "environ"))
 		cwd, _ := os.Readlink(filepath.Join(d, "cwd"))
 		if strings.Contains(string(line), s.dir) || strings.Contains(string(env), s.dir) || strings.HasPrefix(cwd, s.dir) {
-			out = append(out, pid+" "+strings.ReplaceAll(string(line), "\x00", " "))
+			out = append(out, pid+" "+strings.ReplaceAll(string(line), "\x00", " ")+product(string(env)))
 		}
 	}
 	return out
 }
 
-// running lists the processes whose command line contains word.
+// product is what a function's environment says it is.
+func product(env string) string {
+	for _, v := range strings.Split(env, "\x00") {
+		for variable, name := range map[string]string{"LITE_GATEWAY_NAME=": "lite-gateway", "LITE_SERVER_DATA=": "lite-server"} {
+			if strings.HasPrefix(v, variable) {
+				return name + " " + v
+			}
+		}
+	}
+	return ""
+}
+
+// running lists the functions of a product.
 func (s *service) running(word string) (out []string) {
 	for _, p := range s.processes() {
 		if strings.Contains(p, word) && !strings.Contains(p, "--shim") {
 			out = append(out, p)
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 
