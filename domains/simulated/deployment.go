@@ -52,7 +52,7 @@ func (t *site) record(w domain.Deployment, old *record, now int64) (*record, err
 	for _, p := range w.Ports {
 		r.Ports = append(r.Ports, p.Name)
 	}
-	wanted, err := t.wanted(w)
+	wanted, err := t.wanted(w, old)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,8 @@ func (t *site) record(w domain.Deployment, old *record, now int64) (*record, err
 }
 
 // wanted is the name of the node the wish names, "" for the site's choice.
-func (t *site) wanted(w domain.Deployment) (string, error) {
+// A node that only the service knows by its id is the one the release is on.
+func (t *site) wanted(w domain.Deployment, old *record) (string, error) {
 	for _, name := range []string{w.NodeName, w.Node} {
 		if t.byName[name] != nil {
 			return name, nil
@@ -82,6 +83,9 @@ func (t *site) wanted(w domain.Deployment) (string, error) {
 		if w.Node == nodeID(t.id, n.name) {
 			return n.name, nil
 		}
+	}
+	if w.NodeName == "" && old != nil && old.Wanted != "" {
+		return old.Wanted, nil
 	}
 	name := w.NodeName
 	if name == "" {

@@ -2,6 +2,7 @@ package simulated
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -37,7 +38,7 @@ func exercisePlatform(t *testing.T, w *world, ref domain.Ref) {
 	must(err)
 	again, err := p.Connect(ctx, a, "gw1")
 	must(err)
-	if u != again || u.Password == "" {
+	if !reflect.DeepEqual(u, again) || u.Password == "" {
 		t.Errorf("connecting again: %+v, then %+v", u, again)
 	}
 	u.Password = "hunter2"
