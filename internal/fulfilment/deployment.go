@@ -39,6 +39,11 @@ func (s *Service) deployment(ctx context.Context, tx operation.Tx, c operation.C
 	if a.Spec != nil {
 		a.Spec.restore(e)
 	}
+	if a.NodeName == "" && a.Node != "" { // an update in place or a restore: drivers know nodes by name
+		if n, err := tx.Get(ctx, slice.KindNode, a.Node); err == nil {
+			a.NodeName = n.Head().Name
+		}
+	}
 	pr, err := product(ctx, tx, e.Tenant, e.Product, a.Version)
 	if err != nil {
 		return none, nil, err
