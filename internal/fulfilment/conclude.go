@@ -2,6 +2,7 @@ package fulfilment
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -17,6 +18,12 @@ func (s *Service) Record(ctx context.Context, tx operation.Tx, before, op *opera
 		return nil
 	}
 	ctx = asService(ctx, op)
+	if d, ok := s.refused.Load(op.ID); ok {
+		doc, _ := d.(json.RawMessage)
+		if err := tx.PutDecision(ctx, op.ID, op.Slice, doc); err != nil {
+			return err
+		}
+	}
 	p, err := paramsOf(op)
 	if err != nil {
 		return err
@@ -116,7 +123,7 @@ func (x *ending) bury(ctx context.Context, tx operation.Tx) error {
 
 // element settles one member; gone tells that it was removed.
 func (x *ending) element(ctx context.Context, tx operation.Tx, e *slice.Element) (gone bool, err error) {
-	was := *e
+	was, back := *e, false
 	switch {
 	case x.success() && slices.Contains(x.p.Remove, e.ID):
 		if e.Element == slice.Gateway {
@@ -133,11 +140,12 @@ func (x *ending) element(ctx context.Context, tx operation.Tx, e *slice.Element)
 			e.State, e.Cause = slice.Designed, ""
 		}
 	default:
+		back = x.restored(e)
 		if err := x.revert(ctx, tx, e); err != nil {
 			return false, err
 		}
 	}
-	if e.State == was.State && e.Cause == was.Cause && e.Previous == was.Previous && e.Run == was.Run && !x.restored(e) {
+	if !back && e.State == was.State && e.Cause == was.Cause && e.Previous == was.Previous && e.Run == was.Run {
 		return false, nil
 	}
 	return false, tx.Update(ctx, e)
@@ -157,7 +165,6 @@ func (x *ending) restored(e *slice.Element) bool {
 // revert undoes on record what was planned and never begun: the intent was
 // stored and deducted, nothing was done.
 func (x *ending) revert(ctx context.Context, tx operation.Tx, e *slice.Element) error {
-	x.restored(e)
 	if e.Run != nil && e.Run.ReadyAt == nil && x.op.State == operation.RolledBack {
 		if e.Previous != nil && e.Previous.Release == e.Run.Release {
 			if err := revertUses(ctx, tx, e); err != nil {

@@ -187,6 +187,7 @@ func (u *unit) removeDevices(ctx context.Context, sl *slice.IoTSlice, list []*sl
 // for the one that ended.
 func (s *Service) Ended(ctx context.Context, op *operation.Operation) {
 	ctx = asService(ctx, op)
+	s.refused.Delete(op.ID)
 	if err := s.follow(ctx, op.Slice); err != nil && !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Conflict) {
 		s.c.Log.Warn("device changes of a slice wait on", "slice", op.Slice, "error", err)
 	}

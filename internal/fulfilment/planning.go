@@ -2,6 +2,7 @@ package fulfilment
 
 import (
 	"context"
+	"errors"
 
 	"github.com/osmoslice/osmoslice/internal/actor"
 	"github.com/osmoslice/osmoslice/internal/fault"
@@ -30,6 +31,10 @@ func (s *Service) Plan(ctx context.Context, tx operation.Tx, op *operation.Opera
 	}
 	if sit.placing() {
 		if err := s.place.decide(ctx, tx, sit, op.ID); err != nil {
+			var none *infeasible
+			if errors.As(err, &none) {
+				s.refused.Store(op.ID, none.decision) // this transaction comes to nothing
+			}
 			return nil, err
 		}
 	}

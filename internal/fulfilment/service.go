@@ -3,6 +3,7 @@ package fulfilment
 import (
 	"encoding/json"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,6 +51,7 @@ type Service struct {
 	keys    keyCache
 	backlog backlog
 	poke    func(element string)
+	refused sync.Map // operation id to the decision that placed not everything
 }
 
 var (

@@ -169,7 +169,7 @@ func (s *Service) situation(ctx context.Context, tx operation.Tx, op *operation.
 			return nil, err
 		}
 	}
-	return sit, s.batches(ctx, tx, sit)
+	return sit, nil
 }
 
 // lookUp reads an element's product and where it is deployed.
