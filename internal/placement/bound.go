@@ -14,7 +14,6 @@ type boundParts struct {
 	all    float64 // least cost of all units, wherever they are
 	single float64 // exact cost of the best plan of fewest moves; 0: not known
 	proven float64 // an optimum proven by search; valid when search.closed
-	waits  int     // demands that no plan can serve beside the others, at least
 }
 
 // keptBound sums what the kept units cost. In a plan with no more than
@@ -85,8 +84,10 @@ func (s *search) bound() float64 {
 	for k := range s.demands {
 		wait = min(wait, s.waitPrice(&s.demands[k]))
 	}
-	if b.waits > 0 {
-		return wait * float64(b.waits)
+	if s.anyWaiting() {
+		if n := s.mustWait(); n > 0 {
+			return wait * float64(n)
+		}
 	}
 	fewest := s.obj.Move*float64(s.movesBound) + b.sure + b.unsure
 	more := s.obj.Move * float64(s.movesBound+1)
@@ -110,6 +111,80 @@ func (s *search) bound() float64 {
 		more = math.Inf(1)
 	}
 	return max(0, min(fewest, more, wait))
+}
+
+func (s *search) anyWaiting() bool {
+	for k := range s.demands {
+		if s.demands[k].waiting {
+			return true
+		}
+	}
+	return false
+}
+
+// mustWait proves how many demands cannot be served: those of which a unit has
+// no node even alone, or else the largest that have to go until the rest fits
+// into what all nodes have together. Requirements come in multiples of their
+// greatest common divisor; what a node has beyond such a multiple is of no use.
+func (s *search) mustWait() (count int) {
+	for k := range s.demands {
+		d := &s.demands[k]
+		for u := d.first; u < d.last; u++ {
+			if s.impossible(u) {
+				d.proven = true
+				count++
+				break
+			}
+		}
+	}
+	if len(s.snap.Order()) > maxSumNodes {
+		return count
+	}
+	for dim := range 3 {
+		count = max(count, s.mustWaitFor(dim))
+	}
+	return count
+}
+
+// maxSumNodes is up to how many nodes capacities are added up.
+const maxSumNodes = 4096
+
+func (s *search) mustWaitFor(dim int) (count int) {
+	var unit, need, have int64
+	sizes := make([]int64, len(s.demands))
+	for k := range s.elems {
+		v := part(s.elems[k].req, dim)
+		unit = gcd(unit, v)
+		need += v
+		sizes[s.elems[k].dem] += v
+	}
+	if unit == 0 {
+		return 0
+	}
+	for _, n := range s.snap.Order() {
+		st := s.node(n)
+		if !st.up {
+			continue
+		}
+		free := part(st.free, dim)
+		for k := st.head; k >= 0; k = s.elems[k].next {
+			free += part(s.elems[k].req, dim)
+		}
+		have += max(free, 0) / unit * unit
+	}
+	slices.Sort(sizes)
+	for i := len(sizes) - 1; i >= 0 && need > have; i-- {
+		need -= sizes[i]
+		count++
+	}
+	return count
+}
+
+func gcd(a, b int64) int64 {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
 }
 
 // pairBound is what the flows of a demand's new units cost at least, on top of

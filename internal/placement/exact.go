@@ -80,8 +80,10 @@ func (s *search) proveFewest() {
 	t := s.terms()
 	b := &brancher{search: s, best: t.Total(), at: make([]int32, len(s.elems))}
 	b.save()
-	for k := range need {
-		s.drop(k)
+	for k := range s.elems {
+		if need[int32(k)] && s.elems[k].at >= 0 {
+			s.drop(int32(k))
+		}
 	}
 	for k := range s.demands {
 		b.add(s.demands[k].first, s.demands[k].last, need)

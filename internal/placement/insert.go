@@ -88,10 +88,22 @@ func (s *search) consider(q *query, n int32, static float64) {
 	if e.home >= 0 {
 		cost += s.moveCost(e, n)
 	}
+	if s.pressed {
+		cost += s.leftover(st, e.req)
+	}
 	if cost < q.found.cost && s.apartOK(q.k, n) && s.flowsOK(q.k, n) {
 		q.found = candidate{n, cost}
 	}
 }
+
+// leftover is a penalty for leaving much of a node free: where room is scarce,
+// what is left should be in few large pieces.
+func (s *search) leftover(st *nodeState, req capacity) float64 {
+	left := minus(st.free, req)
+	return pressedWeight * max(float64(left.CPU)*st.inverse[0], float64(left.Memory)*st.inverse[1], float64(left.Storage)*st.inverse[2])
+}
+
+const pressedWeight = 4
 
 // reaches reports whether a unit on n has the links it needs to what surely
 // stays, bandwidth aside.

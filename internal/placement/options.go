@@ -50,7 +50,7 @@ type Headroom struct {
 
 // DefaultBudget is the search steps (one candidate node looked at) of a
 // decision: about 10 ms on one core of a small cloud machine.
-const DefaultBudget = 50_000
+const DefaultBudget = 20_000
 
 const defaultBackstop = 100 * time.Millisecond
 

@@ -41,10 +41,55 @@ func heuristic(s *search) {
 	if len(s.todo) == 0 && s.opts.Returns == 0 || s.decideSingle() {
 		return
 	}
+	s.pressed = s.scarce()
 	s.serveByRank(s.todo)
 	s.readmit()
+	s.repack()
 	s.giveBackRoom()
-	s.polish()
+	if !s.pressed {
+		s.polish()
+	}
+}
+
+// scarcity is from what part in use on a node is counted as scarce.
+const scarcity = 0.9
+
+// scarce reports whether the given demands need most of what there is. Only the
+// nodes looked at so far are counted when there are many.
+func (s *search) scarce() bool {
+	if len(s.snap.Order()) > maxSumNodes || len(s.elems) <= exactUnits {
+		return false
+	}
+	var need, have [3]float64
+	for k := range s.elems {
+		for d := range 3 {
+			need[d] += float64(part(s.elems[k].req, d))
+		}
+	}
+	for _, n := range s.snap.Order() {
+		if st := s.node(n); st.up {
+			room := plus(st.free, minus(st.used, s.others0(n)))
+			for d := range 3 {
+				have[d] += float64(max(part(room, d), 0))
+			}
+		}
+	}
+	for d := range 3 {
+		if need[d] > scarcity*have[d] {
+			return true
+		}
+	}
+	return false
+}
+
+// others0 is what others use of a node.
+func (s *search) others0(n int32) capacity {
+	st := s.node(n)
+	used := st.used
+	for k := st.head; k >= 0; k = s.elems[k].next {
+		used = minus(used, s.elems[k].req)
+	}
+	return used
 }
 
 // serveByRank serves units that are sorted by rank, one rank after the other.
@@ -205,7 +250,7 @@ func (s *search) placeDemand(dem int32, kept bool) bool {
 		return cmp.Or(cmp.Compare(y.CPU, x.CPU), cmp.Compare(y.Memory, x.Memory), cmp.Compare(a, b))
 	})
 	for _, k := range units {
-		if s.elems[k].at < 0 && !s.insert(k) && !s.eject(k, 2, kept) {
+		if s.elems[k].at < 0 && !s.insert(k) && !s.eject(k, s.depth(), kept) {
 			s.rewind(mark)
 			return false
 		}
@@ -235,6 +280,10 @@ func (s *search) giveBackRoom() {
 // polish re-inserts what was placed anew at its cheapest node, given all the
 // rest, while that lowers the cost; then lets elements return, if asked to.
 func (s *search) polish() {
+	worth := tiny
+	if len(s.elems) > exactUnits {
+		worth = 0.2 * max(s.obj.Traffic, s.obj.Balance)
+	}
 	for range 2 {
 		better := false
 		for _, k := range s.todo {
@@ -242,7 +291,7 @@ func (s *search) polish() {
 			if e.at < 0 || s.demands[e.dem].waiting || s.spent(0) {
 				continue
 			}
-			better = s.improve(k, tiny) || better
+			better = s.improve(k, worth) || better
 		}
 		if !better {
 			break
@@ -251,7 +300,7 @@ func (s *search) polish() {
 	returns := s.opts.Returns
 	for k := range s.elems {
 		e := &s.elems[k]
-		if returns > 0 && e.home >= 0 && e.at == e.home {
+		if returns > 0 && e.home >= 0 && e.at == e.home && !e.moved {
 			move := s.obj.Move
 			s.objMove(0)
 			if s.improve(int32(k), s.obj.Hysteresis) {
@@ -274,7 +323,7 @@ func (s *search) objMove(v float64) {
 func (s *search) improve(k int32, least float64) bool {
 	e := &s.elems[k]
 	was := e.at
-	if least == tiny && s.atLeast(k) {
+	if s.atLeast(k, least) {
 		return false
 	}
 	s.drop(k)
@@ -290,8 +339,9 @@ func (s *search) improve(k int32, least float64) bool {
 // tiny is a saving that is worth a change of what is not yet running.
 const tiny = 1e-9
 
-// atLeast reports whether a placed unit costs no more than proven necessary.
-func (s *search) atLeast(k int32) bool {
+// atLeast reports whether a placed unit costs no more than proven necessary,
+// but for a given amount.
+func (s *search) atLeast(k int32, but float64) bool {
 	e := &s.elems[k]
 	if e.least < 0 {
 		return false
@@ -303,7 +353,7 @@ func (s *search) atLeast(k int32) bool {
 	if e.home >= 0 {
 		move = s.obj.Move * float64(e.leastMoves())
 	}
-	return now <= e.least+move+tiny
+	return now <= e.least+move+but
 }
 
 // unitCost is what a unit that has no node now would cost on n.

@@ -14,6 +14,14 @@ type ejection struct {
 
 const ejectWidth = 6
 
+// depth is how long a chain of ejections may be: longer where room is scarce.
+func (s *search) depth() int {
+	if s.pressed {
+		return 3
+	}
+	return 2
+}
+
 // eject places a unit by making others leave and finding them new nodes, over
 // chains of a given depth. Unless kept is set, only units that have to find a
 // new node anyway are asked to leave. On failure nothing has changed.

@@ -44,6 +44,7 @@ type search struct {
 	failed      []int32
 	visit       []int32 // the nodes in the order that fogbrain visits them
 	tight       bool
+	pressed     bool // room is scarce
 	closed      bool // the optimum is proven
 	kinds       []int
 	near        []neighbour
@@ -167,7 +168,7 @@ func (s *search) reset(st State, o Options, obj *objective) {
 	s.touched, s.displaced, s.todo = s.touched[:0], s.displaced[:0], s.todo[:0]
 	s.steps, s.limit, s.budgetHit, s.backstop = 0, o.Budget, false, false
 	s.movesBound, s.bounds, s.closed = 0, boundParts{}, false
-	s.tight = false
+	s.tight, s.pressed = false, false
 	s.broken, s.choice, s.rowsChanged = s.broken[:0], s.choice[:0], s.rowsChanged[:0]
 	if o.Backstop >= 0 {
 		s.started = time.Now()

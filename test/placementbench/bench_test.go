@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -39,7 +41,7 @@ func BenchmarkUnchanged(b *testing.B) {
 func BenchmarkChanged(b *testing.B) {
 	for _, strategy := range []string{"fogbrain", "osmotic"} {
 		b.Run(strategy, func(b *testing.B) {
-			in, err := instance.Read(filepath.Join("testdata", "fogarm_30"))
+			in, err := instance.Read(cmp.Or(os.Getenv("BENCH_INSTANCE"), filepath.Join("testdata", "fogarm_30")))
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -50,7 +52,7 @@ func BenchmarkChanged(b *testing.B) {
 					b.Fatal(err)
 				}
 				steps := in.Steps()
-				for k := range 10 {
+				for k := range 30 {
 					if err := p.ingest(k, steps); err != nil {
 						b.Fatal(err)
 					}
