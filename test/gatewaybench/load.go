@@ -22,7 +22,13 @@ type load struct {
 	messages int // in all
 	window   int // unacknowledged messages per device
 	rate     int // messages per second in all; 0 for as many as possible
+	// lossy ends a measurement when nothing more arrives: a bare broker drops
+	// what its subscriber's queue does not hold. Only what arrived counts.
+	lossy bool
 }
+
+// quiet is how long nothing must arrive before a lossy measurement ends.
+const quiet = 2 * time.Second
 
 func deviceName(i int) string { return "device-" + strconv.Itoa(i) }
 
@@ -43,46 +49,80 @@ func measure(ctx context.Context, l load, to sink) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	r := result{messages: l.messages}
-	done, ready, sinkErr := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	go func() {
-		sinkErr <- to(ctx, func() { close(ready) }, func(sent []time.Time) {
-			now := time.Now()
-			for _, t := range sent {
-				r.latencies = append(r.latencies, now.Sub(t))
-			}
-			if len(r.latencies) == l.messages {
-				close(done)
-			}
-		})
-	}()
+	a := &arrivals{want: l.messages, done: make(chan struct{})}
+	ready, sinkErr := make(chan struct{}), make(chan error, 1)
+	go func() { sinkErr <- to(ctx, func() { close(ready) }, a.add) }()
 	select {
 	case <-ready:
 	case err := <-sinkErr:
-		return r, fmt.Errorf("subscriber: %w", err)
+		return result{}, fmt.Errorf("subscriber: %w", err)
 	}
 	began := time.Now()
 	sendErr := make(chan error, 1)
 	go func() { sendErr <- sendAll(ctx, l, conns) }()
+	sending := true
 	for {
 		select {
-		case <-done:
-			r.elapsed = time.Since(began)
+		case <-a.done:
 			cancel()
 			<-sinkErr
-			r = sorted(r)
-			return r, nil
+			return a.result(began), nil
 		case err := <-sinkErr:
-			return r, fmt.Errorf("subscriber: %w", err)
+			return result{}, fmt.Errorf("subscriber: %w", err)
 		case err := <-sendErr:
 			if err != nil {
-				return r, err
+				return result{}, err
 			}
-			sendErr = nil
+			sending, sendErr = false, nil
+		case <-time.After(quiet / 4):
+			if l.lossy && !sending && a.quietFor() > quiet {
+				cancel()
+				<-sinkErr
+				return a.result(began), nil
+			}
 		case <-ctx.Done():
-			return r, fmt.Errorf("%d of %d messages arrived: %w", len(r.latencies), l.messages, ctx.Err())
+			return result{}, fmt.Errorf("%d of %d messages arrived: %w", a.count(), l.messages, ctx.Err())
 		}
 	}
+}
+
+// arrivals are the messages that the subscriber has got.
+type arrivals struct {
+	mu        sync.Mutex
+	want      int
+	done      chan struct{}
+	latencies []time.Duration
+	last      time.Time
+}
+
+func (a *arrivals) add(sent []time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.last = time.Now()
+	for _, t := range sent {
+		a.latencies = append(a.latencies, a.last.Sub(t))
+		if len(a.latencies) == a.want {
+			close(a.done)
+		}
+	}
+}
+
+func (a *arrivals) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.latencies)
+}
+
+func (a *arrivals) quietFor() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return time.Since(a.last)
+}
+
+func (a *arrivals) result(began time.Time) result {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return sorted(result{messages: len(a.latencies), lost: a.want - len(a.latencies), elapsed: a.last.Sub(began), latencies: a.latencies})
 }
 
 // connectAll connects the devices, some at a time.

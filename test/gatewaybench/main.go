@@ -118,7 +118,7 @@ func (h *house) compare(ctx context.Context, f flags, n int) (float64, error) {
 	messages := max(f.messages, 4*n) / n * n
 	var bare, ours []result
 	for range f.rounds {
-		r, err := measure(ctx, load{address: h.brokerAddr, devices: n, messages: messages, window: window}, h.bareSink())
+		r, err := measure(ctx, load{address: h.brokerAddr, devices: n, messages: messages, window: window, lossy: true}, h.bareSink())
 		if err != nil {
 			return 0, fmt.Errorf("bare broker, %d devices: %w", n, err)
 		}
@@ -132,6 +132,9 @@ func (h *house) compare(ctx context.Context, f flags, n int) (float64, error) {
 	ratio := o.rate() / b.rate()
 	fmt.Printf("%6d devices  %9.0f messages/s  %9.0f messages/s     %.2f   %.1f / %.1f; %.1f / %.1f   %.1f, %.1f\n",
 		n, b.rate(), o.rate(), ratio, b.ms(0.5), b.ms(0.99), o.ms(0.5), o.ms(0.99), h.gateway.rss(), h.server.rss())
+	if b.lost > 0 {
+		fmt.Printf("%16s the bare broker dropped %d of %d messages\n", "", b.lost, messages)
+	}
 	return ratio, nil
 }
 
@@ -140,12 +143,12 @@ func (h *house) paced(ctx context.Context, f flags) error {
 	const rate = 200
 	n := int(f.slow.Seconds() * rate)
 	l := load{devices: 10, messages: n / 10 * 10, window: 32, rate: rate}
-	l.address = h.brokerAddr
+	l.address, l.lossy = h.brokerAddr, true
 	b, err := measure(ctx, l, h.bareSink())
 	if err != nil {
 		return err
 	}
-	l.address = h.gatewayPorts["mqtt"]
+	l.address, l.lossy = h.gatewayPorts["mqtt"], false
 	o, err := measure(ctx, l, h.storedSink())
 	if err != nil {
 		return err
@@ -167,6 +170,7 @@ func numbers(s string) []int {
 // result is one measurement.
 type result struct {
 	messages  int
+	lost      int
 	elapsed   time.Duration
 	latencies []time.Duration // sorted
 }
