@@ -18,6 +18,7 @@ import (
 	"github.com/osmoslice/osmoslice/domains/domaintest"
 	"github.com/osmoslice/osmoslice/internal/domain"
 	"github.com/osmoslice/osmoslice/internal/slice"
+	"github.com/osmoslice/osmoslice/internal/supervise"
 )
 
 func TestContract(t *testing.T) {
@@ -26,9 +27,10 @@ func TestContract(t *testing.T) {
 
 // fixture is a driver with a directory of its own and a site on this machine.
 type fixture struct {
-	o    Options
-	d    *Driver
-	site domain.Site
+	o        Options
+	d        *Driver
+	site     domain.Site
+	releases map[string]bool // ever wished
 }
 
 var (
@@ -45,7 +47,7 @@ var (
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 25))
-	f := &fixture{o: Options{Dir: dir, HostID: "host-a", Restart: Restart{Backoff: 10 * time.Millisecond, Grace: 2 * time.Second}},
+	f := &fixture{releases: map[string]bool{}, o: Options{Dir: dir, HostID: "host-a", Restart: Restart{Backoff: 10 * time.Millisecond, Grace: 2 * time.Second}},
 		site: domain.Site{ID: "site-1", Name: "edge", Connection: json.RawMessage(`{"hostId":"host-a"}`)}}
 	f.d = New(f.o)
 	t.Cleanup(func() { f.end(t) })
@@ -86,6 +88,7 @@ func artefact(t testing.TB) (dir, name string) {
 
 func (f *fixture) Deployment(name string) domain.Deployment {
 	_, exe := filepath.Split(os.Args[0])
+	f.releases["uid1-"+name] = true
 	return hashed(domain.Deployment{
 		Ref:       domain.Ref{Site: f.site, Slice: "slice-1", Element: "element-" + name, Release: "uid1-" + name, Generation: 1},
 		Tenant:    "acme",
@@ -181,7 +184,25 @@ func (f *fixture) Leftovers(t testing.TB) []string {
 	if units, _ := filepath.Glob(filepath.Join(f.o.Dir, "sites/*/units/*")); len(units) > 0 {
 		left = append(left, units...)
 	}
+	left = append(left, f.cgroups()...)
 	return append(left, processesOf(t, f.o.Dir)...)
+}
+
+// cgroups are the groups of any release of the fixture.
+func (f *fixture) cgroups() []string {
+	names := map[string]bool{}
+	for release := range f.releases {
+		p := place{dir: filepath.Join(f.o.Dir, "sites", f.site.ID)}
+		names["osmoslice-"+supervise.UnitName(p.unit(release).Dir)] = true
+	}
+	var found []string
+	filepath.WalkDir("/sys/fs/cgroup", func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() && names[e.Name()] {
+			found = append(found, path)
+		}
+		return nil
+	})
+	return found
 }
 
 // processesOf are the living processes whose command line or environment names

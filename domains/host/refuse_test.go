@@ -368,7 +368,7 @@ func TestDiskFull(t *testing.T) {
 	t.Cleanup(func() {
 		f.end(t)
 		if err := unix.Unmount(mount, 0); err != nil {
-			t.Error(err)
+			t.Error(err, unix.Unmount(mount, unix.MNT_DETACH))
 		}
 	})
 	f.o.Dir = filepath.Join(mount, "data")

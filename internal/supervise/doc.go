@@ -25,7 +25,8 @@
 // function that ends is started again after an exponential backoff, which is
 // forgotten after a stable time. A function that ended Spec.Starts times without
 // once being ready, or cannot be executed at all, is Failed: the shim stays and
-// tells why. Stopped is said by a shim that ended the function on demand.
+// tells why. Stopped is said by a shim that ended the function on demand. A shim
+// whose directory was removed ends, and its function with it.
 //
 // # Invariants
 //

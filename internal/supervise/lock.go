@@ -46,6 +46,12 @@ func TakeLock(ctx context.Context, path string, offset int64) (*Lock, error) {
 // Release lets go of the lock.
 func (l *Lock) Release() { l.f.Close() }
 
+// is reports whether the lock is on that very file.
+func (l *Lock) is(file os.FileInfo) bool {
+	mine, err := l.f.Stat()
+	return err == nil && os.SameFile(mine, file)
+}
+
 func setLock(f *os.File, kind int16, offset int64) error {
 	l := unix.Flock_t{Type: kind, Start: offset, Len: 1}
 	return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &l)

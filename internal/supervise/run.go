@@ -176,7 +176,9 @@ func (s *shim) ended(ws syscall.WaitStatus) {
 
 func (s *shim) endedWith(e Exit) {
 	s.exit = &e
-	_ = writeJSON(filepath.Join(s.dir, exitFile), e)
+	if !s.evicted {
+		_ = writeJSON(filepath.Join(s.dir, exitFile), e)
+	}
 	s.probe.Stop()
 	if s.stopping {
 		return

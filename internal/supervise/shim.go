@@ -49,6 +49,7 @@ func ShimMain(args []string) (handled bool) {
 // shim serves one unit. All its fields belong to the loop.
 type shim struct {
 	dir     string
+	lock    *Lock
 	spec    Spec // with defaults
 	digest  string
 	life    life
@@ -68,6 +69,7 @@ type shim struct {
 	probe    *time.Timer
 	kill     *time.Timer // end of the grace period
 	stopping bool
+	evicted  bool   // the directory is gone or another's
 	waiting  []call // for the end
 }
 
@@ -91,6 +93,7 @@ func runShim(dir string, hand *os.File) error {
 		return fmt.Errorf("cannot become subreaper: %w", err)
 	}
 	s := newShim(dir, spec)
+	s.lock = lock
 	if s.self, err = identify(os.Getpid()); err != nil {
 		return err
 	}
@@ -190,13 +193,23 @@ func (s *shim) makeGroups(hs []hierarchy) {
 	s.groups.oomKilled() // kills of an earlier life do not count
 }
 
+// homeless is how often a shim looks for its unit; missed twice in a row it is
+// gone, removed by someone who stopped nobody, and the shim ends.
+const homeless = 2 * time.Second
+
 // loop acts until the function was stopped on demand.
 func (s *shim) loop() {
 	settled := time.NewTimer(slimAfter)
+	home := time.NewTicker(homeless)
+	missed := 0
 	for !s.done() {
 		select {
 		case <-settled.C:
 			slim()
+		case <-home.C:
+			if missed = s.missing(missed); missed == 2 {
+				s.stop(s.spec.Grace)
+			}
 		case <-s.chld:
 			s.reap()
 		case <-s.restart.C:
@@ -213,6 +226,22 @@ func (s *shim) loop() {
 			s.killAll()
 		}
 	}
+}
+
+// missing counts on when the unit's directory is not there, or is another's.
+func (s *shim) missing(missed int) int {
+	there, err := os.Lstat(filepath.Join(s.dir, lockFile))
+	if err == nil && !s.lock.is(there) {
+		s.groups = &groups{} // they have the successor's name
+		s.evicted = true
+		return missed + 1
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		s.evicted = true
+		return missed + 1
+	}
+	s.evicted = false
+	return 0
 }
 
 // done reports whether nothing of the function is left after a stop.
@@ -257,9 +286,13 @@ func (s *shim) leave(l net.Listener) error {
 	if s.groups.remove() {
 		last.Cgroups = nil
 	}
-	_ = writeJSON(filepath.Join(s.dir, stateFile), last)
+	if !s.evicted {
+		_ = writeJSON(filepath.Join(s.dir, stateFile), last)
+	}
 	_ = l.Close()
-	_ = os.Remove(filepath.Join(s.dir, socketFile))
+	if !s.evicted {
+		_ = os.Remove(filepath.Join(s.dir, socketFile))
+	}
 	for _, c := range s.waiting {
 		c.reply <- answer{State: last}
 	}

@@ -211,8 +211,10 @@ func (u Unit) Stop(ctx context.Context) error {
 		return nil // it left in order, or never came
 	}
 	if st.Unit == "" {
-		st = State{Unit: UnitName(u.Dir), Cgroups: planGroups(UnitName(u.Dir), Limits{1, 1}, machineHierarchies()).all}
+		st.Unit = UnitName(u.Dir)
 	}
+	// On a full disk the state may be older than the groups.
+	st.Cgroups = append(st.Cgroups, planGroups(st.Unit, Limits{1, 1}, machineHierarchies()).all...)
 	if err := sweep(st, 5*time.Second); err != nil {
 		return IOFault(err, "cannot end every process of the function")
 	}
