@@ -21,8 +21,8 @@ type Options struct {
 	Synchronous string
 	// MaxBatch bounds the transactions that share one SQLite commit; 0: 256.
 	MaxBatch int
-	// Readers bounds the reading connections (SQLite) or all connections
-	// (PostgreSQL); 0: 8 and 16.
+	// Readers bounds the transactions side by side: those that read (SQLite; 0: 8)
+	// or all (PostgreSQL; 0: 16). Up to four more connections prepare statements.
 	Readers int
 	// Record, when set, hears every statement as it is run. Calls may come from
 	// several goroutines.
@@ -39,15 +39,18 @@ type DB struct {
 	readOnly bool
 	log      *slog.Logger
 	readers  *sql.DB // PostgreSQL: all connections
-	stmts    *stmtCache
-	writer   *writer // SQLite only
-	side     *sql.DB // PostgreSQL: reads outside the caller's transaction
-	clock    clock
-	open     openCount
-	work     bell // operations or signals may be there
-	news     bell // events may be there
-	closers  []func() error
-	once     sync.Once
+	// slots bounds the transactions on readers, below its connections: preparing
+	// a statement takes a connection beside the transaction's own.
+	slots   chan struct{}
+	stmts   *stmtCache
+	writer  *writer // SQLite only
+	side    *sql.DB // PostgreSQL: reads outside the caller's transaction
+	clock   clock
+	open    openCount
+	work    bell // operations or signals may be there
+	news    bell // events may be there
+	closers []func() error
+	once    sync.Once
 }
 
 var (
@@ -101,6 +104,37 @@ func parseDSN(dsn string) (scheme, path string, err error) {
 		return "sqlite", filepath.Clean(u.Path), nil
 	}
 	return "", "", fault.Field("database", name+"://…", allowed)
+}
+
+// spare are the connections beyond slots.
+const spare = 4
+
+// pool bounds the connections of readers.
+func (db *DB) pool(readers *sql.DB, standard int) {
+	n := db.opts.Readers
+	if n <= 0 {
+		n = standard
+	}
+	readers.SetMaxOpenConns(n + spare)
+	readers.SetMaxIdleConns(n + spare)
+	db.readers, db.slots = readers, make(chan struct{}, n)
+	db.stmts = newStmtCache(func(ctx context.Context, text string) (*sql.Stmt, error) { return readers.PrepareContext(ctx, text) })
+	db.closers = append(db.closers, func() error { db.stmts.close(); return readers.Close() })
+}
+
+// begin begins a transaction on readers when there is a slot; end gives it back.
+func (db *DB) begin(ctx context.Context, o *sql.TxOptions) (tx *sql.Tx, end func(), err error) {
+	select {
+	case db.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, fault.Of(ctx.Err())
+	}
+	end = func() { <-db.slots }
+	if tx, err = db.readers.BeginTx(ctx, o); err != nil {
+		end()
+		return nil, nil, translate(err)
+	}
+	return tx, end, nil
 }
 
 // Close waits for the running transactions and closes the store.

@@ -78,15 +78,7 @@ func (db *DB) openPool(ctx context.Context, dsn string) (*pq.Connector, error) {
 		return nil, translate(err)
 	}
 	pool := sql.OpenDB(connector)
-	n := db.opts.Readers
-	if n <= 0 {
-		n = 16
-	}
-	pool.SetMaxOpenConns(n)
-	pool.SetMaxIdleConns(n)
-	db.readers = pool
-	db.stmts = newStmtCache(func(ctx context.Context, text string) (*sql.Stmt, error) { return pool.PrepareContext(ctx, text) })
-	db.closers = append(db.closers, func() error { db.stmts.close(); return pool.Close() })
+	db.pool(pool, 16)
 	return connector, translate(pool.PingContext(ctx))
 }
 
@@ -179,10 +171,11 @@ func (db *DB) updatePostgres(ctx context.Context, level sql.IsolationLevel, fn f
 }
 
 func (db *DB) once1(ctx context.Context, level sql.IsolationLevel, fn func(ctx context.Context, t *Tx) error) (err error) {
-	tx, err := db.readers.BeginTx(ctx, &sql.TxOptions{Isolation: level})
+	tx, end, err := db.begin(ctx, &sql.TxOptions{Isolation: level})
 	if err != nil {
-		return translate(err)
+		return err
 	}
+	defer end()
 	t := &Tx{db: db, stmts: db.stmts, sqltx: tx, write: true, now: db.clock.now()}
 	committed := false
 	defer func() {

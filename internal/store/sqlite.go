@@ -107,15 +107,7 @@ func (db *DB) openReaders(abs string, common []string) error {
 	if err != nil {
 		return translate(err)
 	}
-	n := db.opts.Readers
-	if n <= 0 {
-		n = 8
-	}
-	rdb.SetMaxOpenConns(n)
-	rdb.SetMaxIdleConns(n)
-	db.readers = rdb
-	db.stmts = newStmtCache(func(ctx context.Context, text string) (*sql.Stmt, error) { return rdb.PrepareContext(ctx, text) })
-	db.closers = append(db.closers, func() error { db.stmts.close(); return rdb.Close() })
+	db.pool(rdb, 8)
 	return nil
 }
 

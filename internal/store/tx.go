@@ -143,7 +143,8 @@ func (db *DB) Write(ctx context.Context, fn func(ctx context.Context, tx operati
 }
 
 // Update commits what fn did when it answers nil, else nothing of it. fn may be
-// run more than once and must start from nothing each time.
+// run more than once and must start from nothing each time; it uses tx, not db,
+// which might wait for the connection that fn holds.
 func (db *DB) Update(ctx context.Context, fn func(ctx context.Context, tx operation.Tx) error) error {
 	return db.Write(ctx, fn)
 }
@@ -183,10 +184,11 @@ func (db *DB) view(ctx context.Context, fn func(ctx context.Context, t *Tx) erro
 	if !db.lite() {
 		o.Isolation = sql.LevelRepeatableRead
 	}
-	tx, err := db.readers.BeginTx(ctx, &o)
+	tx, end, err := db.begin(ctx, &o)
 	if err != nil {
-		return translate(err)
+		return err
 	}
+	defer end()
 	defer func() { _ = tx.Rollback() }()
 	return fn(ctx, &Tx{db: db, stmts: db.stmts, sqltx: tx, now: db.clock.now()})
 }

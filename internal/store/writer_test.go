@@ -341,3 +341,37 @@ func FuzzMarker(f *testing.F) {
 		}
 	})
 }
+
+// Many transactions that all need statements nobody prepared yet do not wait
+// for each other's connections.
+func TestPreparingNeedsNoTurn(t *testing.T) {
+	for name, dsn := range map[string]string{"sqlite": filepath.Join(t.TempDir(), "p.db"), "postgres": pgtest.Start(t).DSN(t)} {
+		t.Run(name, func(t *testing.T) {
+			db, err := Open(t.Context(), dsn, Options{Readers: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			var wg sync.WaitGroup
+			for i := range 16 {
+				wg.Go(func() {
+					err := db.view(ctx, func(ctx context.Context, t *Tx) error {
+						for k := range 20 {
+							var n int
+							if _, err := t.row(ctx, fmt.Sprintf("SELECT count(*) + %d FROM operations WHERE open = %d", i, k), nil, &n); err != nil {
+								return err
+							}
+						}
+						return nil
+					})
+					if err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
+}
