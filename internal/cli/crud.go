@@ -194,6 +194,12 @@ func (s *session) create(ctx context.Context, n *noun, parent string, bodies []m
 		}
 		done, err := s.submit(ctx, n, "created", func(ctx context.Context) (call, error) {
 			parentID, err := s.parentID(ctx, n, ref, true)
+			if err == nil && n.name == "link" {
+				err = s.linkEnds(ctx, parentID, b)
+			}
+			if err == nil {
+				err = s.resolveRefs(ctx, n, b)
+			}
 			path, ids := n.path(parentID)
 			return change.on(call{method: http.MethodPost, path: path, ids: ids, body: b}), err
 		})
@@ -341,6 +347,9 @@ func (s *session) patch(ctx context.Context, n *noun, parent, ref string, patch 
 			return call{}, err
 		}
 		id, err := s.id(ctx, n, parentID, ref)
+		if err == nil {
+			err = s.resolveRefs(ctx, n, patch)
+		}
 		path, ids := n.item(parentID, id)
 		return change.on(call{method: http.MethodPatch, path: path, ids: ids, body: patch}), err
 	})

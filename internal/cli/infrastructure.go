@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -99,4 +100,33 @@ func (s *session) below(ctx context.Context, n *noun, ref string, c call, docume
 		return writeYAML(s.Out, a.body)
 	}
 	return s.printOne(inventoryColumns, a.body)
+}
+
+// linkEnds turns the names of a link's ends into ids: infrastructures, or nodes
+// of the link's own infrastructure, or INFRASTRUCTURE/NODE.
+func (s *session) linkEnds(ctx context.Context, infrastructureID string, body map[string]any) error {
+	for _, end := range []string{"from", "to"} {
+		ref, ok := body[end].(string)
+		if !ok || uuidRE.MatchString(ref) {
+			continue
+		}
+		id, err := "", error(nil)
+		if body["level"] == "INFRASTRUCTURE" {
+			id, err = s.id(ctx, nounOf("infrastructure"), "", ref)
+		} else {
+			below := infrastructureID
+			if site, node, qualified := strings.Cut(ref, "/"); qualified {
+				ref = node
+				if below, err = s.id(ctx, nounOf("infrastructure"), "", site); err != nil {
+					return err
+				}
+			}
+			id, err = s.id(ctx, nounOf("node"), below, ref)
+		}
+		if err != nil {
+			return err
+		}
+		body[end] = id
+	}
+	return nil
 }

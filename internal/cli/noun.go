@@ -26,6 +26,9 @@ type noun struct {
 	ownCreate bool
 	columns   []column
 	fields    []field
+	// refs are attributes that hold ids of another noun, where names may stand
+	// on the command line and in files.
+	refs map[string]string
 }
 
 // column is one column of a table: a header and the path of the value. Wide

@@ -60,8 +60,8 @@ func places() []*noun {
 				{"BANDWIDTH", "bandwidthKbit", false}, {"LOSS", "loss", false}, {"NAME", "name", true}, {"ID", "id", false},
 			},
 			fields: []field{
-				{"from", "from", str, "node or infrastructure, by id or name"},
-				{"to", "to", str, "node or infrastructure, by id or name"},
+				{"from", "from", str, "node (NAME, or INFRASTRUCTURE/NAME elsewhere) or infrastructure, by id or name"},
+				{"to", "to", str, "node (NAME, or INFRASTRUCTURE/NAME elsewhere) or infrastructure, by id or name"},
 				{"level", "level", str, "NODE or INFRASTRUCTURE"},
 				{"latency", "latencyMs", num, "one-way latency, ms"},
 				{"bandwidth", "bandwidthKbit", num, "kbit/s"},
@@ -209,11 +209,13 @@ func others() []*noun {
 			},
 		},
 		{
-			name: "network-slice", what: "a 3GPP network slice", collection: "networkSlices", cascades: true,
+			name: "network-slice", refs: map[string]string{"networkSliceSubnetIds": "network-subnet"},
+			what: "a 3GPP network slice", collection: "networkSlices", cascades: true,
 			columns: withMeta(column{"STATE", "state", false}, column{"SUBNETS", "networkSliceSubnetIds", true}),
 		},
 		{
-			name: "network-subnet", what: "a network slice subnet", collection: "networkSliceSubnets",
+			name: "network-subnet", refs: map[string]string{"networkSliceId": "network-slice", "networkFunctionIds": "network-function"},
+			what: "a network slice subnet", collection: "networkSliceSubnets",
 			columns: withMeta(column{"TYPE", "networkSliceSubnetType", false}, column{"NETWORK SLICE", "networkSliceId", false}, column{"STATE", "state", false}),
 			fields: []field{
 				{"network-slice", "networkSliceId", str, "network slice, by id or name"},
@@ -222,7 +224,8 @@ func others() []*noun {
 			},
 		},
 		{
-			name: "network-function", what: "a network function", collection: "networkFunctions",
+			name: "network-function", refs: map[string]string{"infrastructureId": "infrastructure", "networkSliceId": "network-slice"},
+			what: "a network function", collection: "networkFunctions",
 			columns: withMeta(column{"TYPE", "networkFunctionType", false}, column{"INFRASTRUCTURE", "infrastructureId", false}, column{"STATE", "state", false}),
 			fields: []field{
 				{"type", "networkFunctionType", str, "VNF or PNF"},
@@ -230,7 +233,8 @@ func others() []*noun {
 			},
 		},
 		{
-			name: "communication-service", what: "a communication service", collection: "communicationServices",
+			name: "communication-service", refs: map[string]string{"iotSliceIds": "slice"},
+			what: "a communication service", collection: "communicationServices",
 			columns: withMeta(column{"TYPE", "serviceType", false}, column{"CUSTOMER", "customer", false}, column{"STATE", "state", false}),
 			fields: []field{
 				{"customer", "customer", str, "whom it serves"},

@@ -108,6 +108,48 @@ func eq(attr, value string) string {
 	return "(eq," + attr + ",'" + strings.ReplaceAll(value, "'", "''") + "')"
 }
 
+// resolveRefs turns names into ids where a body refers to other nouns.
+func (s *session) resolveRefs(ctx context.Context, n *noun, body map[string]any) error {
+	for _, path := range sortedKeys(n.refs) {
+		of := nounOf(n.refs[path])
+		switch v := body[path].(type) {
+		case string:
+			id, err := s.id(ctx, of, "", v)
+			if err != nil {
+				return err
+			}
+			body[path] = id
+		case []string:
+			if err := s.resolveAll(ctx, of, len(v), func(i int) any { return v[i] }, body, path); err != nil {
+				return err
+			}
+		case []any:
+			if err := s.resolveAll(ctx, of, len(v), func(i int) any { return v[i] }, body, path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *session) resolveAll(ctx context.Context, of *noun, n int, at func(int) any, body map[string]any, path string) error {
+	out := make([]any, n)
+	for i := range n {
+		out[i] = at(i)
+		ref, ok := out[i].(string)
+		if !ok {
+			continue // the service says what is wrong with it
+		}
+		id, err := s.id(ctx, of, "", ref)
+		if err != nil {
+			return err
+		}
+		out[i] = id
+	}
+	body[path] = out
+	return nil
+}
+
 // fetch reads one resource by id or name.
 func (s *session) fetch(ctx context.Context, n *noun, parentID, ref string) (json.RawMessage, error) {
 	w, err := s.wire()

@@ -23,14 +23,21 @@ const (
 func operationVerbs(s *session, n *noun) []*cobra.Command {
 	watch := &cobra.Command{
 		Use: "watch ID", Short: "Show an operation's steps as they run, until it is over",
-		Args: args(1, 1, "the id of an operation"),
+		Long: "Show an operation's steps as they run, until it is over. " + operationRef,
+		Args: args(1, 1, operationArgs),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			if err := s.watch(cmd.Context(), a[0]); err != nil || !s.structured() {
-				return err
-			}
 			ctx, cancel := s.within(cmd.Context(), callTimeout)
 			defer cancel()
-			row, err := s.fetch(ctx, n, "", a[0])
+			id, err := s.operationID(ctx, a[0])
+			if err != nil {
+				return err
+			}
+			if err := s.watch(cmd.Context(), id); err != nil || !s.structured() {
+				return err
+			}
+			again, cancel := s.within(cmd.Context(), callTimeout)
+			defer cancel()
+			row, err := s.fetch(again, n, "", id)
 			if err != nil {
 				return err
 			}
@@ -38,11 +45,15 @@ func operationVerbs(s *session, n *noun) []*cobra.Command {
 		},
 	}
 	steps := &cobra.Command{
-		Use: "steps ID", Short: "List an operation's steps", Args: args(1, 1, "the id of an operation"),
+		Use: "steps ID", Short: "List an operation's steps", Args: args(1, 1, operationArgs),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			ctx, cancel := s.within(cmd.Context(), callTimeout)
 			defer cancel()
-			row, err := s.fetch(ctx, n, "", a[0])
+			id, err := s.operationID(ctx, a[0])
+			if err != nil {
+				return err
+			}
+			row, err := s.fetch(ctx, n, "", id)
 			if err != nil {
 				return err
 			}
@@ -66,6 +77,31 @@ func operationVerbs(s *session, n *noun) []*cobra.Command {
 	return cmds
 }
 
+const (
+	operationArgs = "the id of an operation, or the name of its slice"
+	operationRef  = "A slice's name stands for the operation it is in, or was in last."
+)
+
+// operationID finds an operation by its id or by its slice's name.
+func (s *session) operationID(ctx context.Context, ref string) (string, error) {
+	if uuidRE.MatchString(ref) {
+		return ref, nil
+	}
+	row, err := s.byName(ctx, nounOf("slice"), "", ref)
+	if err != nil {
+		return "", err
+	}
+	v, err := decoded(row)
+	if err != nil {
+		return "", err
+	}
+	id := first(textAt(v, "currentOperationId"), textAt(v, "lastOperationId"))
+	if id == "" {
+		return "", usagef("slice %s has had no operation", ref)
+	}
+	return id, nil
+}
+
 var stepColumns = []column{
 	{"STEP", "id", false}, {"ACTION", "action", false}, {"TARGET", "targetName", false}, {"STATE", "state", false},
 	{"ATTEMPT", "attempt", false}, {"INFRASTRUCTURE", "infrastructureId", true}, {"STARTED", "startTime", true},
@@ -74,7 +110,7 @@ var stepColumns = []column{
 
 func (s *session) signalCommand(n *noun, verb, short string) *cobra.Command {
 	force := false
-	c := &cobra.Command{Use: verb + " ID", Short: short, Args: args(1, 1, "the id of an operation")}
+	c := &cobra.Command{Use: verb + " ID", Short: short, Long: short + ". " + operationRef, Args: args(1, 1, operationArgs)}
 	change := changeFlagsOn(c, false)
 	if verb == "cancel" {
 		c.Flags().BoolVar(&force, "force", false, "interrupt running steps instead of waiting for them")
@@ -86,7 +122,11 @@ func (s *session) signalCommand(n *noun, verb, short string) *cobra.Command {
 		}
 		ctx, cancel := s.within(cmd.Context(), callTimeout)
 		defer cancel()
-		req := call{method: http.MethodPost, path: "/lcmOpOccs/{id}/" + verb, ids: a}
+		id, err := s.operationID(ctx, a[0])
+		if err != nil {
+			return err
+		}
+		req := call{method: http.MethodPost, path: "/lcmOpOccs/{id}/" + verb, ids: []string{id}}
 		if verb == "cancel" {
 			mode := models.CancelRequestCancelModeGRACEFUL
 			if force {
@@ -103,10 +143,10 @@ func (s *session) signalCommand(n *noun, verb, short string) *cobra.Command {
 			if change.dryRun {
 				told = "would be accepted"
 			}
-			fmt.Fprintf(s.Out, "%s of operation %s %s\n", verb, a[0], told)
+			fmt.Fprintf(s.Out, "%s of operation %s %s\n", verb, id, told)
 		}
 		if s.flags.wait && !change.dryRun {
-			return s.watch(cmd.Context(), a[0])
+			return s.watchAfter(cmd.Context(), id, entered(answer.body))
 		}
 		if s.structured() {
 			return s.printOne(n.columns, answer.body)
@@ -118,7 +158,11 @@ func (s *session) signalCommand(n *noun, verb, short string) *cobra.Command {
 
 // watch shows an operation's steps until it is over or held by a person's
 // choice; anything but COMPLETED is an error.
-func (s *session) watch(ctx context.Context, id string) error {
+func (s *session) watch(ctx context.Context, id string) error { return s.watchAfter(ctx, id, "") }
+
+// watchAfter is watch after a signal: the state that was entered at a time
+// before (as it is written) is not yet what came of it.
+func (s *session) watchAfter(ctx context.Context, id, before string) error {
 	w, err := s.wire()
 	if err != nil {
 		return err
@@ -143,8 +187,12 @@ func (s *session) watch(ctx context.Context, id string) error {
 		if err := json.Unmarshal(a.body, op); err != nil {
 			return fmt.Errorf("the service answered no operation: %w", err)
 		}
-		v.show(op)
 		last = op.OperationState
+		if before != "" && op.StateEnteredTime != nil && op.StateEnteredTime.String() == before {
+			op.OperationState = "" // nothing came of the signal yet
+		} else {
+			v.show(op)
+		}
 		if resting(op) {
 			v.close()
 			return s.conclude(ctx, op)
@@ -154,6 +202,15 @@ func (s *session) watch(ctx context.Context, id string) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// entered is when a held operation entered its state; "" when it is not held.
+func entered(body json.RawMessage) string {
+	op := &models.LcmOpOcc{}
+	if json.Unmarshal(body, op) != nil || !resting(op) || op.StateEnteredTime == nil {
+		return ""
+	}
+	return op.StateEnteredTime.String()
 }
 
 // resting reports whether nothing will happen by itself.

@@ -51,6 +51,7 @@ func serve(dir string) (server, keyFile string, stop func(), err error) {
 	c.Listen.Address, c.Data.Dir, c.Host.Enabled = "127.0.0.1:0", dir, false
 	c.Data.Synchronous = "normal"
 	c.Limits.RatePerSecond = 0
+	c.Operations.MaxAttempts = 2 // failures are scripted, not waited out
 	if c, err = c.Resolved(); err != nil {
 		return "", "", nil, err
 	}
