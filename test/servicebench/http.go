@@ -42,7 +42,7 @@ func orders(ctx context.Context, b *bench) error {
 			return err
 		}
 	}
-	recorded := tapes(s.tape.stop())
+	recorded := mention(tapes(s.tape.stop()), "rec-")
 	if len(recorded) != n {
 		return fmt.Errorf("%d orders made %d transactions", n, len(recorded))
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -53,6 +54,22 @@ func tapes(stream []statement) (out [][]statement) {
 		if s.text == "COMMIT" {
 			out = append(out, stream[from:i+1])
 			from = i + 1
+		}
+	}
+	return out
+}
+
+// mention keeps the tapes in which an argument holds a text: the service's own
+// duties write, too.
+func mention(all [][]statement, text string) (out [][]statement) {
+	for _, tape := range all {
+		if slices.ContainsFunc(tape, func(s statement) bool {
+			return slices.ContainsFunc(s.args, func(a any) bool {
+				v, ok := a.(string)
+				return ok && strings.Contains(v, text)
+			})
+		}) {
+			out = append(out, tape)
 		}
 	}
 	return out
