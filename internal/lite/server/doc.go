@@ -4,10 +4,11 @@
 //
 // # Overview
 //
-//	MQTT, HTTP -> intake (decode, resolve, check) -> writer (group commit) -> SQLite
+//	MQTT, HTTP -> intake (decode, resolve, check) -> writer (group commit) -> journal
 //	                                                    |-> live streams, MQTT subscribers
+//	journal + memory (recent) -> flush, in the order of the tree -> tree of points
 //	REST -> directory (things, channels, links, keys) -> writer -> registry
-//	REST -> queries -> SQLite (own connections, a snapshot per query)
+//	REST -> queries -> tree + recent (own connections, a snapshot per query)
 //	sweeper (retention, points of deleted channels) -> writer
 //
 // The REST interface has the shape of Mainflux 0.12 with the differences listed
@@ -31,6 +32,8 @@
 //     deleted, or a link that is removed, ends its sessions before the request
 //     that did so is answered.
 //   - The registry in memory changes after the database did, in the same order.
+//   - A point is in the tree or among the recent points, and a query sees it once,
+//     at whatever moment it reads; what is recent is in the journal.
 //   - One goroutine writes to the database; nothing else waits for its lock.
 //   - Memory is bounded: by Options.MaxMessage, MaxRecords, MaxSeries and Memory,
 //     and a live reader that falls behind is cut off.
