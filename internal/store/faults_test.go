@@ -340,9 +340,15 @@ func TestRestoreTrouble(t *testing.T) {
 	}
 }
 
-// Between two databases of different kinds, both ways.
-func TestRestoreAcross(t *testing.T) {
+// TestServer runs what needs a PostgreSQL of its own.
+func TestServer(t *testing.T) {
 	server := pgtest.Start(t)
+	t.Run("RestoreAcross", func(t *testing.T) { restoreAcross(t, server) })
+	t.Run("GoneAndBack", func(t *testing.T) { goneAndBack(t, server) })
+}
+
+// Between two databases of different kinds, both ways.
+func restoreAcross(t *testing.T, server *pgtest.Server) {
 	lite, pg := filepath.Join(t.TempDir(), "a.db"), server.DSN(t)
 	a := open(t, lite)
 	for i := range 150 {
@@ -390,8 +396,7 @@ func TestRestoreAcross(t *testing.T) {
 
 // PostgreSQL goes away and comes back: calls fail with words in between, what
 // was acknowledged is there, and the store recovers by itself.
-func TestPostgresGoneAndBack(t *testing.T) {
-	server := pgtest.Start(t)
+func goneAndBack(t *testing.T, server *pgtest.Server) {
 	db := open(t, server.DSN(t))
 	s := slice1("before")
 	if err := insertOne(t.Context(), db, s); err != nil {

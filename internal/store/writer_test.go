@@ -180,30 +180,39 @@ func TestCommitsAreShared(t *testing.T) {
 	}
 }
 
+// TestOnBoth runs what looks inside a store on both databases.
+func TestOnBoth(t *testing.T) {
+	server := pgtest.Start(t)
+	for name, check := range map[string]func(t *testing.T, name, dsn string){
+		"AuditIsAppendOnly": auditIsAppendOnly, "PreparingNeedsNoTurn": preparingNeedsNoTurn,
+	} {
+		t.Run(name+"/sqlite", func(t *testing.T) { check(t, "sqlite", filepath.Join(t.TempDir(), "a.db")) })
+		t.Run(name+"/postgres", func(t *testing.T) { check(t, "postgres", server.DSN(t)) })
+	}
+	t.Run("ReplicasMigrateTogether", func(t *testing.T) { replicasMigrateTogether(t, server.DSN(t)) })
+}
+
 // The trail can only be added to, also by who speaks SQL to the database.
-func TestAuditIsAppendOnly(t *testing.T) {
-	for name, dsn := range map[string]string{"sqlite": filepath.Join(t.TempDir(), "a.db"), "postgres": pgtest.Start(t).DSN(t)} {
-		t.Run(name, func(t *testing.T) {
-			db := openTest(t, dsn)
-			err := db.Update(t.Context(), func(ctx context.Context, tx operation.Tx) error { return tx.Insert(ctx, device("d")) })
-			if err != nil {
-				t.Fatal(err)
-			}
-			texts := []string{"UPDATE audit SET actor = 'somebody else'", "DELETE FROM audit"}
-			if name == "postgres" {
-				texts = append(texts, "TRUNCATE audit")
-			}
-			for _, text := range texts {
-				err := db.update(t.Context(), func(ctx context.Context, t *Tx) error { _, err := t.exec(ctx, text); return err })
-				if err == nil || !strings.Contains(err.Error(), "audit records are") {
-					t.Errorf("%s: %v", text, err)
-				}
-			}
-			audits, err := db.Audits(t.Context(), operation.Query{})
-			if err != nil || len(audits) != 1 || audits[0].Actor != slice.System {
-				t.Fatalf("%+v, %v", audits, err)
-			}
-		})
+func auditIsAppendOnly(t *testing.T, name, dsn string) {
+
+	db := openTest(t, dsn)
+	err := db.Update(t.Context(), func(ctx context.Context, tx operation.Tx) error { return tx.Insert(ctx, device("d")) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := []string{"UPDATE audit SET actor = 'somebody else'", "DELETE FROM audit"}
+	if name == "postgres" {
+		texts = append(texts, "TRUNCATE audit")
+	}
+	for _, text := range texts {
+		err := db.update(t.Context(), func(ctx context.Context, t *Tx) error { _, err := t.exec(ctx, text); return err })
+		if err == nil || !strings.Contains(err.Error(), "audit records are") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	audits, err := db.Audits(t.Context(), operation.Query{})
+	if err != nil || len(audits) != 1 || audits[0].Actor != slice.System {
+		t.Fatalf("%+v, %v", audits, err)
 	}
 }
 
@@ -282,8 +291,7 @@ func TestNewerSchema(t *testing.T) {
 }
 
 // Replicas that start together on an empty database agree on its schema.
-func TestReplicasMigrateTogether(t *testing.T) {
-	dsn := pgtest.Start(t).DSN(t)
+func replicasMigrateTogether(t *testing.T, dsn string) {
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
@@ -344,34 +352,30 @@ func FuzzMarker(f *testing.F) {
 
 // Many transactions that all need statements nobody prepared yet do not wait
 // for each other's connections.
-func TestPreparingNeedsNoTurn(t *testing.T) {
-	for name, dsn := range map[string]string{"sqlite": filepath.Join(t.TempDir(), "p.db"), "postgres": pgtest.Start(t).DSN(t)} {
-		t.Run(name, func(t *testing.T) {
-			db, err := Open(t.Context(), dsn, Options{Readers: 2})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer db.Close()
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-			defer cancel()
-			var wg sync.WaitGroup
-			for i := range 16 {
-				wg.Go(func() {
-					err := db.view(ctx, func(ctx context.Context, t *Tx) error {
-						for k := range 20 {
-							var n int
-							if _, err := t.row(ctx, fmt.Sprintf("SELECT count(*) + %d FROM operations WHERE open = %d", i, k), nil, &n); err != nil {
-								return err
-							}
-						}
-						return nil
-					})
-					if err != nil {
-						t.Error(err)
+func preparingNeedsNoTurn(t *testing.T, _, dsn string) {
+	db, err := Open(t.Context(), dsn, Options{Readers: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			err := db.view(ctx, func(ctx context.Context, t *Tx) error {
+				for k := range 20 {
+					var n int
+					if _, err := t.row(ctx, fmt.Sprintf("SELECT count(*) + %d FROM operations WHERE open = %d", i, k), nil, &n); err != nil {
+						return err
 					}
-				})
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
 			}
-			wg.Wait()
 		})
 	}
+	wg.Wait()
 }
