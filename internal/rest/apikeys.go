@@ -25,8 +25,22 @@ func (a *api) apiKeys(o *operations.OsmosliceAPI) {
 		return a.read(p.HTTPRequest, slice.KindAPIKey, p.APIKeyID)
 	})
 	o.APIKeysDeleteAPIKeyHandler = apikeys.DeleteAPIKeyHandlerFunc(func(p apikeys.DeleteAPIKeyParams, _ any) middleware.Responder {
-		return a.remove(p.HTTPRequest, slice.KindAPIKey, p.APIKeyID, p.DryRun, nil)
+		return a.deleteKey(p.HTTPRequest, p.APIKeyID, p.DryRun)
 	})
+}
+
+// deleteKey revokes before it deletes: the revocation counts at once.
+func (a *api) deleteKey(r *http.Request, id string, dryRun *bool) middleware.Responder {
+	o, err := a.options(r, slice.KindAPIKey, id, dryRun)
+	if err == nil && !o.DryRun {
+		_, err = a.deps.Access.RevokeKey(r.Context(), id, o)
+		o.IfMatch = 0 // it was checked, and is another now
+	}
+	if err != nil {
+		return a.fail(r, err)
+	}
+	res, err := a.deps.Changes.Delete(r.Context(), slice.KindAPIKey, id, o)
+	return a.removed(r, res, err)
 }
 
 // createKey answers the token this once; a repetition with the same

@@ -104,7 +104,13 @@ func (a *api) mergePatch(kind slice.Kind, patch []byte) (fulfilment.Patch, error
 		if err != nil {
 			return fault.New(fault.Malformed, "the merge patch cannot be applied").Because(err).With("body", "", "a merge patch (RFC 7396)")
 		}
-		return a.become(x, after, m.new())
+		if err := a.become(x, after, m.new()); err != nil {
+			return err
+		}
+		if s, ok := x.(*slice.IoTSlice); ok {
+			return patchedNEST(s, patch)
+		}
+		return nil
 	}, nil
 }
 

@@ -88,6 +88,7 @@ type Access interface {
 	// revocation on this replica at once and on others within seconds.
 	Authenticate(ctx context.Context, token string) (actor.Actor, error)
 	CreateKey(ctx context.Context, k *slice.APIKey, o fulfilment.Options) (fulfilment.Result, error)
+	RevokeKey(ctx context.Context, id string, o fulfilment.Options) (fulfilment.Result, error)
 }
 
 // Idempotency keeps the answers to requests with an Idempotency-Key. The scope

@@ -44,10 +44,10 @@ func readOrder(r *http.Request) (fulfilment.SliceOrder, error) {
 	if err != nil {
 		return fulfilment.SliceOrder{}, err
 	}
-	if o.Tenant, err = ownerOf(r, o.Tenant); err != nil {
-		return fulfilment.SliceOrder{}, err
+	if o.Tenant, err = ownerOf(r, o.Tenant); err == nil {
+		err = readNEST(&o.IoTSlice, o.ServiceProfile)
 	}
-	return o.use(), nil
+	return o.use(), err
 }
 
 // iotSlices assigns the operations on slices as resources.
@@ -101,22 +101,4 @@ func (a *api) slice(r *http.Request, id string) (*slice.IoTSlice, error) {
 		return nil, fault.New(fault.Internal, "a slice is stored as %T", x)
 	}
 	return s, nil
-}
-
-// nest answers the NEST a slice came with, verbatim, or its profile as one.
-func (a *api) nest(r *http.Request, id string) middleware.Responder {
-	s, err := a.slice(r, id)
-	if err != nil {
-		return a.fail(r, err)
-	}
-	body := s.NEST
-	if len(body) == 0 {
-		if s.ServiceProfile == nil {
-			return answer{status: http.StatusOK, body: []byte(`{"attributes":[]}`)}
-		}
-		if body, _, err = slice.ProfileToNEST(s.ServiceProfile); err != nil {
-			return a.fail(r, err)
-		}
-	}
-	return answer{status: http.StatusOK, body: body}
 }

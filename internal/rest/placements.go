@@ -44,6 +44,9 @@ func (a *api) feasible(r *http.Request) middleware.Responder {
 		err = fault.Field("order", "", "either an order or the iotSliceId of a stored slice")
 	case q.Order != nil:
 		if q.Order.Tenant, err = ownerOf(r, q.Order.Tenant); err == nil {
+			err = readNEST(&q.Order.IoTSlice, q.Order.ServiceProfile)
+		}
+		if err == nil {
 			want := q.Order.use()
 			want.Instantiate = true
 			res, err = a.deps.Orders.CreateSlice(r.Context(), want, dry)
