@@ -12,7 +12,7 @@ import (
 	"github.com/osmoslice/osmoslice/internal/senml"
 )
 
-// maxWindows bounds the windows one query may compute.
+// maxWindows bounds the windows one query may compute (Options.maxWindows).
 const maxWindows = 100_000
 
 // windowKey names one window of the points of one name and unit.
@@ -73,6 +73,7 @@ type aggregatedPage struct {
 // over points that are numbers. Windows begin at multiples of the interval
 // since 1970.
 func (s *Server) aggregate(ctx context.Context, q query) (*aggregatedPage, error) {
+	q.maxWindows = s.options.maxWindows
 	snap, err := s.snapshot(ctx, q)
 	if err != nil {
 		return nil, err
@@ -113,7 +114,7 @@ func (s *Server) aggregate(ctx context.Context, q query) (*aggregatedPage, error
 func addWindows(ctx context.Context, tx *sql.Tx, id int64, k seriesKey, q query, into map[windowKey]window) error {
 	rows, err := tx.QueryContext(ctx, `SELECT time / ?1 AS number, count(*), sum(v), min(v), max(v) FROM points
 		WHERE series = ?2 AND time >= ?3 AND time < ?4 AND typeof(v) = 'real' GROUP BY number LIMIT ?5`,
-		q.divisor(), id, q.from, q.to, maxWindows+1)
+		q.divisor(), id, q.from, q.to, q.maxWindows+1)
 	if err != nil {
 		return storeFault(err)
 	}
@@ -125,7 +126,7 @@ func addWindows(ctx context.Context, tx *sql.Tx, id int64, k seriesKey, q query,
 			return storeFault(err)
 		}
 		into[key] = into[key].add(w)
-		if len(into) > maxWindows {
+		if len(into) > q.maxWindows {
 			return tooManyWindows(q)
 		}
 	}
@@ -153,7 +154,7 @@ func (s *snapshot) addRecent(q query, into map[windowKey]window) error {
 		k := s.series[p.series]
 		key, v := windowKey{k.name, k.unit, p.at.time / q.divisor()}, p.value.Float()
 		into[key] = into[key].add(window{1, v, v, v})
-		if len(into) > maxWindows {
+		if len(into) > q.maxWindows {
 			return tooManyWindows(q)
 		}
 	}
@@ -162,5 +163,5 @@ func (s *snapshot) addRecent(q query, into map[windowKey]window) error {
 
 func tooManyWindows(q query) error {
 	return fault.New(fault.Malformed, "the query has too many windows").
-		With("interval", strconv.FormatInt(q.interval, 10)+" µs", "a longer interval, or a shorter range: at most "+strconv.Itoa(maxWindows)+" windows")
+		With("interval", strconv.FormatInt(q.interval, 10)+" µs", "a longer interval, or a shorter range: at most "+strconv.Itoa(q.maxWindows)+" windows")
 }

@@ -35,7 +35,7 @@ type flush struct {
 // overfull reports whether recent holds n times what begins a flush.
 func (w *writer) overfull(n int) bool {
 	count, bytes := w.recent.size()
-	return count >= n*w.flushAt || bytes >= n*flushBytes
+	return count >= n*w.options.flushAt || bytes >= n*flushBytes
 }
 
 // keepFlushing does what is due between two groups: one step, and more while
@@ -110,12 +110,12 @@ func (w *writer) step() error {
 // series that are left after them.
 func (w *writer) chooseStep() (moving []seriesPoint, rest []int64) {
 	rest = w.flush.series
-	for len(rest) > 0 && len(moving) < stepPoints {
-		batch := w.recent.batch(rest[0], w.flush.last, stepPoints-len(moving))
+	for len(rest) > 0 && len(moving) < w.options.flushStep {
+		batch := w.recent.batch(rest[0], w.flush.last, w.options.flushStep-len(moving))
 		for _, p := range batch {
 			moving = append(moving, seriesPoint{rest[0], p})
 		}
-		if len(moving) < stepPoints {
+		if len(moving) < w.options.flushStep {
 			rest = rest[1:]
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -70,6 +71,7 @@ func FuzzReadJournal(f *testing.F) {
 func TestReadersSeeEveryPointOnce(t *testing.T) {
 	h := open(t, func(o *Options) { o.flushAt = 20 })
 	c := h.client("gw")
+	const messages = 400 / scale
 	var mu sync.Mutex
 	acked := 0
 	stop := make(chan struct{})
@@ -118,16 +120,16 @@ func TestReadersSeeEveryPointOnce(t *testing.T) {
 			}
 		})
 	}
-	for i := range 400 {
-		h.publish(c, http.StatusAccepted, fmt.Sprintf(`[{"n":"n%d","v":1,"t":%d}]`, i, begin.Unix()+int64(i*7%400)))
+	for i := range messages {
+		h.publish(c, http.StatusAccepted, fmt.Sprintf(`[{"n":"n%d","v":1,"t":%d}]`, i, begin.Unix()+int64(i*7%messages)))
 		mu.Lock()
 		acked = i + 1
 		mu.Unlock()
 	}
 	close(stop)
 	wg.Wait()
-	if n := h.total(c); n != 400 {
-		t.Errorf("%d points, want 400", n)
+	if n := h.total(c); n != messages {
+		t.Errorf("%d points, want %d", n, messages)
 	}
 }
 
@@ -135,11 +137,11 @@ func TestReadersSeeEveryPointOnce(t *testing.T) {
 // again: nothing is lost or there twice.
 func TestBrokenFlushIsRepeated(t *testing.T) {
 	dir := t.TempDir()
-	s := startServer(t, func(o *Options) { o.Data = dir })
+	s := startServer(t, func(o *Options) { o.Data, o.flushStep = dir, 100 })
 	h := &house{s, t}
 	c := h.client("gw")
-	fill(h, c, "a", begin, 3000)
-	fill(h, c, "b", begin, 3000)
+	fill(h, c, "a", begin, 150, time.Second)
+	fill(h, c, "b", begin, 150, time.Second)
 	// One step on the writer's goroutine, then the same file is opened anew as
 	// if the process had gone.
 	err := s.writer.do(t.Context(), change{applied: func() {
@@ -160,8 +162,8 @@ func TestBrokenFlushIsRepeated(t *testing.T) {
 		t.Errorf("%d recent points after the start", count)
 	}
 	for _, name := range []string{"a", "b"} {
-		if n := *h.messages(c, "limit=1&name="+name).Total; n != 3000 {
-			t.Errorf("%s: %d points, want 3000", name, n)
+		if n := *h.messages(c, "limit=1&name="+name).Total; n != 150 {
+			t.Errorf("%s: %d points, want 150", name, n)
 		}
 	}
 }

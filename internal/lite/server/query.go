@@ -25,8 +25,9 @@ type query struct {
 	after                               *position
 	count                               bool // answer how many there are in all
 
-	aggregate string
-	interval  int64 // µs; 0: one window over everything
+	aggregate  string
+	interval   int64 // µs; 0: one window over everything
+	maxWindows int
 }
 
 func (p position) String() string { return fmt.Sprintf("%d-%d", p.time, p.id) }

@@ -38,7 +38,10 @@ type Options struct {
 
 	Now func() time.Time // the clock, default time.Now
 
-	flushAt int // recent points that begin a flush; tests make it small
+	// What tests make small.
+	flushAt    int // recent points that begin a flush
+	flushStep  int // points that a flush moves in one transaction
+	maxWindows int // windows that one query may compute
 }
 
 // maxBodies bounds the messages that are read over HTTP at the same time.
@@ -58,6 +61,8 @@ func (o *Options) defaults() error {
 	o.MaxFuture = cmp.Or(o.MaxFuture, 24*time.Hour)
 	o.Memory = cmp.Or(o.Memory, 64<<20)
 	o.flushAt = cmp.Or(o.flushAt, flushPoints)
+	o.flushStep = cmp.Or(o.flushStep, stepPoints)
+	o.maxWindows = cmp.Or(o.maxWindows, maxWindows)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -68,7 +68,7 @@ type writer struct {
 	row     []byte         // scratch: the group's row of the journal
 	recent  *recent
 	flush   flush
-	flushAt int // recent points that begin a flush
+	options *Options
 }
 
 var errClosing = fault.New(fault.Unavailable, "the server is shutting down").Retrying(fault.Backoff)
@@ -79,7 +79,7 @@ var errBehind = fault.New(fault.Unavailable, "the database does not take points"
 func newWriter(ctx context.Context, db *database, live *hub, m *metrics, o *Options) (*writer, error) {
 	w := &writer{
 		db: db, live: live, metrics: m, queue: make(chan request, queueLength), stopped: make(chan struct{}),
-		recent: newRecent(), flushAt: o.flushAt, seen: map[uplinkKey]uint64{}, broken: map[uplinkKey]brokenUplink{},
+		recent: newRecent(), options: o, seen: map[uplinkKey]uint64{}, broken: map[uplinkKey]brokenUplink{},
 	}
 	var err error
 	if w.series, err = loadSeries(ctx, db.write, o.MaxSeries); err != nil {
