@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -57,10 +56,6 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	config, err := o.config(log)
 	if err != nil {
 		return err
-	}
-	if _, set := os.LookupEnv("GOGC"); !set {
-		// A small machine would rather collect more often than hold more.
-		debug.SetGCPercent(50)
 	}
 	g, err := gateway.New(config)
 	if err != nil {

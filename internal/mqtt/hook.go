@@ -141,19 +141,36 @@ func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, e
 	if pk.FixedHeader.Qos == 2 {
 		return h.publishWait(c, pk)
 	}
-	var called atomic.Bool
-	h.handler.Publish(h.message(c, pk), func(o Outcome) {
-		if called.Swap(true) {
-			panic("mqtt: outcome of a publish given twice")
-		}
-		h.conclude(c, pk, o)
-		<-c.slots
-	})
+	p := newPending(h, c, &pk)
+	h.handler.Publish(h.message(c, &pk), p.conclude)
 	return pk, packets.ErrRejectPacket
 }
 
+// pending is a publish that waits for its outcome: what of its packet is still
+// needed, because a whole packet is large.
+type pending struct {
+	hook       *hook
+	conn       *conn
+	topic      string
+	payload    []byte
+	properties *packets.Properties // nil when there are none to pass on
+	packetID   uint16
+	qos        byte
+	retain     bool
+	called     atomic.Bool
+}
+
+func newPending(h *hook, c *conn, pk *packets.Packet) *pending {
+	p := &pending{hook: h, conn: c, topic: pk.TopicName, payload: pk.Payload, packetID: pk.PacketID, qos: pk.FixedHeader.Qos, retain: pk.FixedHeader.Retain}
+	if pk.ProtocolVersion == 5 {
+		properties := pk.Properties
+		p.properties = &properties
+	}
+	return p
+}
+
 // message is pk as a handler sees it.
-func (h *hook) message(c *conn, pk packets.Packet) Message {
+func (h *hook) message(c *conn, pk *packets.Packet) Message {
 	return Message{
 		Principal: c.principal,
 		ClientID:  c.client.ID[len(sessionID(c.principal, "")):],
@@ -166,34 +183,40 @@ func (h *hook) message(c *conn, pk packets.Packet) Message {
 }
 
 // conclude acts on the outcome of a publish at QoS 0 or 1.
-func (h *hook) conclude(c *conn, pk packets.Packet, o Outcome) {
+func (p *pending) conclude(o Outcome) {
+	if p.called.Swap(true) {
+		panic("mqtt: outcome of a publish given twice")
+	}
+	defer func() { <-p.conn.slots }()
 	if o == Abort {
-		c.cut(packets.ErrServerBusy)
+		p.conn.cut(packets.ErrServerBusy)
 		return
 	}
-	if pk.FixedHeader.Qos == 1 {
+	if p.qos == 1 {
 		var reason byte
-		if o == Refuse && c.client.Properties.ProtocolVersion == 5 {
+		if o == Refuse && p.conn.client.Properties.ProtocolVersion == 5 {
 			reason = packets.ErrPayloadFormatInvalid.Code
 		}
-		c.acknowledge(pk.PacketID, reason)
+		p.conn.acknowledge(p.packetID, reason)
 	}
 	if o == Relay {
-		h.relay(pk)
+		p.relay()
 	}
 }
 
 // relay delivers a client's message to the subscribers.
-func (h *hook) relay(pk packets.Packet) {
+func (p *pending) relay() {
 	out := packets.Packet{
-		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain},
-		TopicName:   pk.TopicName,
-		Payload:     pk.Payload,
-		Properties:  pk.Properties,
-		PacketID:    uint16(pk.FixedHeader.Qos),
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: p.qos, Retain: p.retain},
+		TopicName:   p.topic,
+		Payload:     p.payload,
+		PacketID:    uint16(p.qos),
 	}
-	if err := h.broker.inject(out); err != nil {
-		h.broker.options.Log.Warn("mqtt relay", "error", err)
+	if p.properties != nil {
+		out.Properties = *p.properties
+	}
+	if err := p.hook.broker.inject(out); err != nil {
+		p.hook.broker.options.Log.Warn("mqtt relay", "error", err)
 	}
 }
 
@@ -201,7 +224,7 @@ func (h *hook) relay(pk packets.Packet) {
 func (h *hook) publishWait(c *conn, pk packets.Packet) (packets.Packet, error) {
 	defer func() { <-c.slots }()
 	outcome := make(chan Outcome, 1)
-	h.handler.Publish(h.message(c, pk), func(o Outcome) { outcome <- o })
+	h.handler.Publish(h.message(c, &pk), func(o Outcome) { outcome <- o })
 	select {
 	case o := <-outcome:
 		switch o {
@@ -227,9 +250,10 @@ func (h *hook) OnWill(cl *mochi.Client, will mochi.Will) (mochi.Will, error) {
 			TopicName:   will.TopicName,
 			Payload:     will.Payload,
 		}
-		h.handler.Publish(h.message(c, pk), func(o Outcome) {
+		p := newPending(h, c, &pk)
+		h.handler.Publish(h.message(c, &pk), func(o Outcome) {
 			if o == Relay {
-				h.relay(pk)
+				p.relay()
 			}
 		})
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -29,8 +28,6 @@ const (
 	minWindow      = 100 * time.Millisecond
 	maxWindow      = 24 * time.Hour
 )
-
-var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 // reservedResources would collide with the paths of a device.
 var reservedResources = []string{"senml", "commands"}
@@ -106,10 +103,26 @@ func bad(field string, given any, allowed string) error {
 // checkName refuses what cannot be a topic level, a URL segment and part of a
 // SenML name at once.
 func checkName(field, name string, limit int) error {
-	if len(name) > limit || !namePattern.MatchString(name) {
+	if !validName(name, limit) {
 		return bad(field, name, fmt.Sprintf("1 to %d of A-Z a-z 0-9 . _ -, beginning with a letter or digit", limit))
 	}
 	return nil
+}
+
+// validName is asked for every reading: it is no regular expression because
+// that showed in profiles.
+func validName(name string, limit int) bool {
+	if name == "" || len(name) > limit {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		alphanumeric := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !alphanumeric && (i == 0 || c != '.' && c != '_' && c != '-') {
+			return false
+		}
+	}
+	return true
 }
 
 // validate checks a device; a missing secret is the registry's concern.

@@ -223,7 +223,7 @@ func admit(d *device, pack senml.Pack, now time.Time, past, future time.Duration
 		rec := pack[i]
 		r := d.resources[rec.Name]
 		switch {
-		case d.resources != nil && r == nil || checkName("", rec.Name, 64) != nil:
+		case d.resources != nil && r == nil || !validName(rec.Name, 64):
 			dropped[droppedUnknown]++
 		case rec.Time < earliest || rec.Time > latest:
 			dropped[droppedTime]++

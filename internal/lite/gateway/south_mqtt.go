@@ -45,7 +45,7 @@ func (s *southMQTT) Authorize(principal string, a mqtt.Access, topic string) boo
 		return true
 	}
 	resource, ok := strings.CutPrefix(rest, "/")
-	return ok && resource != "commands" && checkName("resource", resource, 64) == nil
+	return ok && resource != "commands" && validName(resource, 64)
 }
 
 // Publish takes a message of a device.
