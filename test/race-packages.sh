@@ -1,5 +1,8 @@
 #!/usr/bin/env bash
-# The packages whose code is concurrent, by their own imports: the race detector
-# runs on these in "make test", on all in "make race".
+# The packages that "make test" runs under the race detector: those with tests
+# whose own code starts goroutines or locks. "make race" runs all.
 set -euo pipefail
-go list -f '{{if .TestGoFiles}}{{.ImportPath}}{{else if .XTestGoFiles}}{{.ImportPath}}{{end}}' ./internal/... ./domains/...
+go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}} {{.ImportPath}}{{end}}' ./internal/... ./domains/... |
+	while read -r dir path; do
+		if grep -lE 'sync\.|\bgo func|\.Go\(' "$dir"/*.go | grep -qv _test.go; then echo "$path"; fi
+	done
