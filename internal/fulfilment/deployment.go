@@ -32,7 +32,7 @@ func (s *Service) deployment(ctx context.Context, tx operation.Tx, c operation.C
 	if c.Again {
 		return domain.Deployment{Ref: ref}, driver, nil
 	}
-	e, err := element(ctx, tx, a.Element)
+	e, err := s.element(ctx, tx, a.Element)
 	if err != nil {
 		return none, nil, err
 	}
@@ -44,7 +44,7 @@ func (s *Service) deployment(ctx context.Context, tx operation.Tx, c operation.C
 			a.NodeName = n.Head().Name
 		}
 	}
-	pr, err := product(ctx, tx, e.Tenant, e.Product, a.Version)
+	pr, err := s.product(ctx, tx, e.Tenant, e.Product, a.Version)
 	if err != nil {
 		return none, nil, err
 	}

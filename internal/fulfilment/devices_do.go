@@ -20,7 +20,7 @@ func (s *Service) doDevices(ctx context.Context, c operation.Call, b batch) (ope
 	var at platform.Access
 	var able Platform
 	err := s.c.Store.Read(ctx, func(ctx context.Context, tx operation.Tx) error {
-		e, err := element(ctx, tx, b.Gateway)
+		e, err := s.element(ctx, tx, b.Gateway)
 		if err != nil {
 			return err
 		}

@@ -60,13 +60,27 @@ func (s *Service) plugin(v *slice.Infrastructure) (domain.Driver, error) {
 	return p.Driver, nil
 }
 
+// infrastructure reads one, remembered for a moment.
+func (s *Service) infrastructure(ctx context.Context, tx operation.Tx, id string) (*slice.Infrastructure, error) {
+	return s.memory.sites.get(id, func() (*slice.Infrastructure, error) {
+		r, err := tx.Get(ctx, slice.KindInfrastructure, id)
+		if err != nil {
+			return nil, err
+		}
+		v, ok := r.(*slice.Infrastructure)
+		if !ok {
+			return nil, fault.Absent("infrastructure", id)
+		}
+		return v, nil
+	})
+}
+
 // site reads an infrastructure as its driver must know it, secrets resolved.
 func (s *Service) site(ctx context.Context, tx operation.Tx, id string) (*slice.Infrastructure, domain.Site, error) {
-	r, err := tx.Get(ctx, slice.KindInfrastructure, id)
+	v, err := s.infrastructure(ctx, tx, id)
 	if err != nil {
 		return nil, domain.Site{}, err
 	}
-	v, _ := r.(*slice.Infrastructure)
 	site := domain.Site{ID: v.ID, Name: v.Name, Connection: v.Connection}
 	for name, ref := range v.SecretRefs {
 		value, err := s.resolve(ctx, tx, ref, v.Tenant)
@@ -89,8 +103,12 @@ func (s *Service) resolve(ctx context.Context, tx operation.Tx, ref, tenant stri
 }
 
 // element reads one, of whichever kind.
-func element(ctx context.Context, tx operation.Tx, id string) (*slice.Element, error) {
-	for _, k := range elementKinds {
+func (s *Service) element(ctx context.Context, tx operation.Tx, id string) (*slice.Element, error) {
+	kinds := elementKinds
+	if k := s.memory.kind(id); k != "" {
+		kinds = []slice.Kind{k}
+	}
+	for _, k := range kinds {
 		r, err := tx.Get(ctx, k, id)
 		if fault.Is(err, fault.NotFound) {
 			continue
@@ -99,6 +117,7 @@ func element(ctx context.Context, tx operation.Tx, id string) (*slice.Element, e
 			return nil, err
 		}
 		if e, ok := r.(*slice.Element); ok {
+			s.memory.setKind(id, k)
 			return e, nil
 		}
 	}

@@ -11,30 +11,55 @@ import (
 	"github.com/osmoslice/osmoslice/internal/slice"
 )
 
-// observeSite looks at every function recorded at an infrastructure.
-func (s *Service) observeSite(ctx context.Context, id string) error {
-	var ids []string
-	err := s.c.Store.Read(ctx, func(ctx context.Context, tx operation.Tx) error {
-		ids = ids[:0]
-		for _, k := range elementKinds {
-			rs, err := listAll(ctx, tx, operation.Query{Kind: k, Filter: []operation.Condition{
-				{Op: "eq", Attr: "deployment/infrastructureId", Values: []string{id}}}}, s.c.Marker)
-			if err != nil {
-				return err
-			}
-			for _, r := range rs {
-				ids = append(ids, r.Head().ID)
+// deployed reads every element recorded at an infrastructure.
+func (s *Service) deployed(ctx context.Context, tx operation.Tx, infrastructure string) ([]*slice.Element, error) {
+	var out []*slice.Element
+	for _, k := range elementKinds {
+		rs, err := listAll(ctx, tx, operation.Query{Kind: k, Filter: []operation.Condition{
+			{Op: "eq", Attr: "deployment/infrastructureId", Values: []string{infrastructure}}}}, s.c.Marker)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rs {
+			if e, ok := r.(*slice.Element); ok {
+				out = append(out, e)
 			}
 		}
-		return nil
+	}
+	return out, nil
+}
+
+// observeSite looks at every function recorded at an infrastructure. Only what
+// differs from the record is written.
+func (s *Service) observeSite(ctx context.Context, id string) error {
+	var all []*slice.Element
+	var site domain.Site
+	var driver domain.Driver
+	err := s.c.Store.Read(ctx, func(ctx context.Context, tx operation.Tx) error {
+		v, at, err := s.site(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		site = at
+		if driver, err = s.plugin(v); err != nil {
+			return err
+		}
+		all, err = s.deployed(ctx, tx, id)
+		return err
 	})
-	for _, e := range ids {
+	for _, e := range all {
 		if err != nil || ctx.Err() != nil {
 			return err
 		}
-		err = s.observe(ctx, e)
-		if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Timeout) {
-			err = nil // gone meanwhile, or the site's silence, which Discover tells
+		if e.Run == nil || e.Run.ReadyAt == nil {
+			continue
+		}
+		ref := domain.Ref{Site: site, Slice: e.Slice, Element: e.ID, Release: e.Run.Release}
+		if err = s.compare(ctx, driver, ref, e); fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Timeout) {
+			return nil // the site's silence, which Discover tells
+		}
+		if fault.Is(err, fault.NotFound) {
+			err = nil // gone meanwhile
 		}
 	}
 	return err
@@ -48,7 +73,7 @@ func (s *Service) observe(ctx context.Context, elementID string) error {
 	var driver domain.Driver
 	var ref domain.Ref
 	err := s.c.Store.Read(ctx, func(ctx context.Context, tx operation.Tx) (err error) {
-		if e, err = element(ctx, tx, elementID); err != nil || e.Run == nil {
+		if e, err = s.element(ctx, tx, elementID); err != nil || e.Run == nil {
 			return err
 		}
 		v, site, err := s.site(ctx, tx, e.Run.Infrastructure)
@@ -62,6 +87,11 @@ func (s *Service) observe(ctx context.Context, elementID string) error {
 	if err != nil || e.Run == nil || e.Run.ReadyAt == nil {
 		return err
 	}
+	return s.compare(ctx, driver, ref, e)
+}
+
+// compare asks a site about a function and stores what differs from its record.
+func (s *Service) compare(ctx context.Context, driver domain.Driver, ref domain.Ref, e *slice.Element) error {
 	call, cancel := context.WithTimeout(ctx, askTimeout)
 	st, err := driver.Observe(call, ref)
 	cancel()
@@ -69,11 +99,11 @@ func (s *Service) observe(ctx context.Context, elementID string) error {
 		return err
 	}
 	state, cause := judge(st)
-	if state == e.State && (state != slice.Active || maps.Equal(st.Endpoints, e.Run.Endpoints)) {
+	if state == e.State && (state != slice.Active || len(st.Endpoints) == 0 || maps.Equal(st.Endpoints, e.Run.Endpoints)) {
 		return nil
 	}
 	return s.c.Store.Write(ctx, func(ctx context.Context, tx operation.Tx) error {
-		return s.found(ctx, tx, elementID, ref.Release, st, state, cause)
+		return s.found(ctx, tx, e.ID, ref.Release, st, state, cause)
 	})
 }
 
@@ -92,7 +122,7 @@ func judge(st domain.Status) (slice.State, string) {
 
 // found stores what was seen, unless an operation is at work.
 func (s *Service) found(ctx context.Context, tx operation.Tx, id, release string, st domain.Status, state slice.State, cause string) error {
-	e, err := element(ctx, tx, id)
+	e, err := s.element(ctx, tx, id)
 	if err != nil || e.Run == nil || e.Run.Release != release {
 		return err
 	}
@@ -149,13 +179,24 @@ func (s *Service) orphans(ctx context.Context, infrastructure string) (int, erro
 	if err != nil {
 		return 0, err
 	}
+	known := map[string]bool{}
+	err = s.c.Store.Read(ctx, func(ctx context.Context, tx operation.Tx) error {
+		all, err := s.deployed(ctx, tx, infrastructure)
+		for _, e := range all {
+			known[e.Run.Release] = true
+		}
+		return err
+	})
 	n := 0
 	for _, ref := range refs {
+		if known[ref.Release] || err != nil {
+			continue
+		}
 		var made bool
 		if st, err := s.c.Plugins[plugin].Driver.Observe(ctx, ref); err == nil {
 			ref.Generation = max(ref.Generation, st.Generation)
 		}
-		err := s.c.Store.Write(ctx, func(ctx context.Context, tx operation.Tx) (err error) {
+		err = s.c.Store.Write(ctx, func(ctx context.Context, tx operation.Tx) (err error) {
 			made, err = s.orphan(ctx, tx, infrastructure, ref)
 			return err
 		})
@@ -166,7 +207,7 @@ func (s *Service) orphans(ctx context.Context, infrastructure string) (int, erro
 			n++
 		}
 	}
-	return n, nil
+	return n, err
 }
 
 func (s *Service) orphan(ctx context.Context, tx operation.Tx, infrastructure string, ref domain.Ref) (bool, error) {
@@ -181,7 +222,7 @@ func (s *Service) orphan(ctx context.Context, tx operation.Tx, infrastructure st
 	if sl.Operation != "" {
 		return false, nil
 	}
-	e, err := element(ctx, tx, ref.Element)
+	e, err := s.element(ctx, tx, ref.Element)
 	if err == nil {
 		for _, d := range []*slice.Deployment{e.Run, e.Previous} {
 			if d != nil && d.Release == ref.Release {

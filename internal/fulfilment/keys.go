@@ -193,7 +193,7 @@ func (s *Service) Bootstrap(ctx context.Context) (token string, err error) {
 		token = ""
 		for k := range s.c.Built {
 			p := clone(&s.c.Built[k])
-			_, err := product(ctx, tx, slice.System, p.Name, p.Version)
+			_, err := findProduct(ctx, tx, slice.System, p.Name, p.Version)
 			if err == nil {
 				continue
 			}

@@ -36,12 +36,11 @@ func (s *Service) access(ctx context.Context, tx operation.Tx, e *slice.Element,
 	if len(run.Endpoints) == 0 {
 		return a, Platform{}, fault.New(fault.Unavailable, "%s %q has told no endpoints yet", e.Element, e.Name).Retrying(fault.Backoff)
 	}
-	r, err := tx.Get(ctx, slice.KindInfrastructure, run.Infrastructure)
+	v, err := s.infrastructure(ctx, tx, run.Infrastructure)
 	if err != nil {
 		return a, Platform{}, err
 	}
-	v, _ := r.(*slice.Infrastructure)
-	pr, err := product(ctx, tx, e.Tenant, firstOf(run.Product, e.Product), run.Version)
+	pr, err := s.product(ctx, tx, e.Tenant, firstOf(run.Product, e.Product), run.Version)
 	if err != nil {
 		return a, Platform{}, err
 	}
@@ -112,11 +111,11 @@ type ends struct {
 
 func (s *Service) ends(ctx context.Context, action string, a linkArgs) (x ends, err error) {
 	err = s.c.Store.Read(ctx, func(ctx context.Context, tx operation.Tx) error {
-		if x.e, err = element(ctx, tx, a.Element); err != nil {
+		if x.e, err = s.element(ctx, tx, a.Element); err != nil {
 			return err
 		}
 		if action == actConnect || action == actDisconnect || action == actAttach {
-			if x.server, err = element(ctx, tx, a.Server); err != nil {
+			if x.server, err = s.element(ctx, tx, a.Server); err != nil {
 				return err
 			}
 			if x.serverAt, x.serverAble, err = s.access(ctx, tx, x.server, x.server.Run); err != nil {

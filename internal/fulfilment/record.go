@@ -13,7 +13,7 @@ import (
 // element's own again.
 func (s *Service) recordApplied(ctx context.Context, tx operation.Tx, c operation.Call, a deployArgs, st domain.Status, restore bool) error {
 	ctx = asService(ctx, &c.Operation)
-	e, err := element(ctx, tx, a.Element)
+	e, err := s.element(ctx, tx, a.Element)
 	if fault.Is(err, fault.NotFound) {
 		return nil
 	}
@@ -66,7 +66,7 @@ func give(ctx context.Context, tx operation.Tx, node string, u slice.Requirement
 // recordDeleted writes that a deployment is gone, and gives its capacity back.
 // It counts a release once, however often its delete is recorded.
 func (s *Service) recordDeleted(ctx context.Context, tx operation.Tx, a deployArgs) error {
-	e, err := element(ctx, tx, a.Element)
+	e, err := s.element(ctx, tx, a.Element)
 	if fault.Is(err, fault.NotFound) {
 		return nil
 	}

@@ -51,6 +51,7 @@ type Service struct {
 	keys    keyCache
 	backlog backlog
 	poke    func(element string)
+	memory  memory
 	refused sync.Map // operation id to the decision that placed not everything
 }
 

@@ -178,7 +178,7 @@ func (s *Service) lookUp(ctx context.Context, tx operation.Tx, sit *Situation, e
 	if version == "" && e.Run != nil && !sit.params.Replace {
 		version = e.Run.Version // the newest then, not now: nothing changes unasked
 	}
-	pr, err := product(ctx, tx, sit.Slice.Tenant, e.Product, version)
+	pr, err := s.product(ctx, tx, sit.Slice.Tenant, e.Product, version)
 	switch {
 	case fault.Is(err, fault.NotFound) && sit.doomed(e):
 		pr = &slice.Product{Version: version}
@@ -191,21 +191,28 @@ func (s *Service) lookUp(ctx context.Context, tx operation.Tx, sit *Situation, e
 		if d == nil || sit.Sites[d.Infrastructure] != nil {
 			continue
 		}
-		r, err := tx.Get(ctx, slice.KindInfrastructure, d.Infrastructure)
+		v, err := s.infrastructure(ctx, tx, d.Infrastructure)
 		if fault.Is(err, fault.NotFound) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		sit.Sites[d.Infrastructure], _ = r.(*slice.Infrastructure)
+		sit.Sites[d.Infrastructure] = v
 	}
 	return nil
 }
 
-// product finds a catalogue entry a tenant may use: its own before the
+// product is findProduct, remembered for a moment.
+func (s *Service) product(ctx context.Context, tx operation.Tx, tenant, name, version string) (*slice.Product, error) {
+	return s.memory.products.get(tenant+"\x00"+name+"\x00"+version, func() (*slice.Product, error) {
+		return findProduct(ctx, tx, tenant, name, version)
+	})
+}
+
+// findProduct finds a catalogue entry a tenant may use: its own before the
 // system's; no version is the newest registered.
-func product(ctx context.Context, tx operation.Tx, tenant, name, version string) (*slice.Product, error) {
+func findProduct(ctx context.Context, tx operation.Tx, tenant, name, version string) (*slice.Product, error) {
 	for _, owner := range []string{tenant, slice.System} {
 		var found slice.Resource
 		if version == "" {

@@ -173,7 +173,7 @@ func (u *unit) checkProduct(ctx context.Context, e *slice.Element, path string) 
 	if path != "" {
 		field = path + "/product"
 	}
-	pr, err := product(ctx, u.Tx, e.Tenant, e.Product, e.Version)
+	pr, err := u.s.product(ctx, u.Tx, e.Tenant, e.Product, e.Version)
 	if fault.Is(err, fault.NotFound) {
 		return fault.Field(field, e.Product+" "+e.Version, "the name (and version) of a product in the catalogue")
 	}

@@ -71,7 +71,7 @@ func (s *Service) buried(ctx context.Context, tx operation.Tx, t operation.Tombs
 			return err
 		}
 	}
-	e, err := element(ctx, tx, t.Element)
+	e, err := s.element(ctx, tx, t.Element)
 	if err == nil && e.State == slice.Orphaned && e.Run == nil {
 		e.State, e.Cause = slice.Designed, ""
 		err = tx.Update(ctx, e)

@@ -84,13 +84,14 @@ var errDry = errors.New("dry run")
 // is planned in it, and everything is taken back.
 func (s *Service) write(ctx context.Context, o Options, fn func(ctx context.Context, u *unit) (Result, error)) (Result, error) {
 	var out Result
+	var changes []Change
 	err := s.c.Store.Write(ctx, func(ctx context.Context, tx operation.Tx) error {
 		u := &unit{Tx: tx, s: s, o: o}
 		res, err := fn(ctx, u)
 		if err != nil {
 			return err
 		}
-		out = res
+		out, changes = res, u.changes
 		if !o.DryRun {
 			return nil
 		}
@@ -100,6 +101,7 @@ func (s *Service) write(ctx context.Context, o Options, fn func(ctx context.Cont
 	if err != nil && !errors.Is(err, errDry) {
 		return Result{}, err
 	}
+	s.memory.written(changes)
 	return out, nil
 }
 

@@ -18,6 +18,7 @@ const (
 	sitesEvery    = 5 * time.Second
 	discoverEvery = time.Minute
 	observeEvery  = 30 * time.Second
+	sweepEvery    = 10 * time.Minute // of a site that tells changes itself
 	followEvery   = 30 * time.Second
 	askSideBySide = 16
 )
@@ -58,7 +59,6 @@ type watched struct {
 	discovered time.Time
 	observed   time.Time
 	searched   bool // for orphans
-	busy       bool
 }
 
 func (w *watch) repeat(ctx context.Context, every time.Duration, do func(context.Context) error) {
@@ -121,11 +121,18 @@ func (w *watch) due(v *slice.Infrastructure) *watched {
 		site = &watched{}
 		w.sites[v.ID] = site
 	}
-	now := time.Now()
-	if v.State == slice.Designed || now.Sub(site.discovered) >= discoverEvery || now.Sub(site.observed) >= observeEvery {
+	if v.State == slice.Designed || time.Since(site.discovered) >= discoverEvery || time.Since(site.observed) >= site.sweep() {
 		return site
 	}
 	return nil
+}
+
+// sweep is how often every function of the site is looked at.
+func (site *watched) sweep() time.Duration {
+	if site.cancel != nil {
+		return sweepEvery
+	}
+	return observeEvery
 }
 
 // look discovers, observes, and starts a watcher where there is none.
@@ -137,7 +144,10 @@ func (w *watch) look(ctx context.Context, v *slice.Infrastructure, site *watched
 			w.s.c.Log.Warn("an infrastructure's nodes cannot be stored", "infrastructure", v.Name, "error", err)
 		}
 	}
-	if now.Sub(site.observed) >= observeEvery {
+	w.mu.Lock()
+	sweep := now.Sub(site.observed) >= site.sweep()
+	w.mu.Unlock()
+	if sweep {
 		site.observed = now
 		if err := w.s.observeSite(ctx, v.ID); err != nil && ctx.Err() == nil {
 			w.s.c.Log.Warn("functions cannot be observed", "infrastructure", v.Name, "error", err)
