@@ -37,7 +37,7 @@ var arrows = map[string][]string{
 	"internal/domain":          {nouns},
 	"internal/platform":        {nouns},
 	"internal/operation":       {nouns, ports},
-	"internal/placement":       {nouns},
+	"internal/placement":       {nouns, "internal/placement/assignment"},
 	"internal/placement/...":   {nouns, "internal/placement"},
 	"internal/placement/check": {nouns, "internal/placement"},
 	"internal/fulfilment/...":  {nouns, ports, engines, "internal/fulfilment/..."},
@@ -146,6 +146,9 @@ func allowedFor(dir string) (allowed []string, ok bool) {
 		if match(key, dir) && len(key) > len(best) {
 			best = key
 		}
+	}
+	if _, exact := arrows[dir]; exact {
+		best = dir
 	}
 	for _, a := range arrows[best] {
 		if g, isGroup := groups[a]; isGroup {
