@@ -43,8 +43,9 @@ type DB struct {
 	// a statement takes a connection beside the transaction's own.
 	slots   chan struct{}
 	stmts   *stmtCache
-	writer  *writer // SQLite only
-	side    *sql.DB // PostgreSQL: reads outside the caller's transaction
+	writer  *writer       // SQLite only
+	retry   chan struct{} // PostgreSQL: held by the one that runs again and again
+	side    *sql.DB       // PostgreSQL: reads outside the caller's transaction
 	clock   clock
 	open    openCount
 	work    bell // operations or signals may be there

@@ -88,6 +88,7 @@ func (db *DB) openPostgres(ctx context.Context, dsn string) error {
 	if err != nil {
 		return err
 	}
+	db.retry = make(chan struct{}, 1)
 	db.side = sql.OpenDB(connector)
 	db.side.SetMaxOpenConns(1)
 	db.closers = append(db.closers, db.side.Close)
@@ -152,22 +153,36 @@ func (db *DB) openCount(ctx context.Context) (int, error) {
 	return int(n), nil
 }
 
-// maxRuns bounds how often a transaction is run again after conflicts.
-const maxRuns = 12
+// Conflicts: PostgreSQL sees them by index page, so that transactions on
+// different slices conflict too when their rows are new. One that failed twice
+// runs beside no other of this process that did; maxRuns bounds how often.
+const (
+	maxRuns  = 60
+	unruly   = 2
+	maxPause = 50 * time.Millisecond
+)
 
 func (db *DB) updatePostgres(ctx context.Context, level sql.IsolationLevel, fn func(ctx context.Context, t *Tx) error) error {
 	var err error
 	for run := range maxRuns {
+		if run == unruly {
+			select {
+			case db.retry <- struct{}{}:
+				defer func() { <-db.retry }()
+			case <-ctx.Done():
+				return fault.Of(ctx.Err())
+			}
+		}
 		if run > 0 {
-			if werr := pause(ctx, time.Duration(rand.Int64N(int64(time.Millisecond)<<min(run, 6)))); werr != nil {
-				return err
+			if werr := pause(ctx, rand.N(min(time.Millisecond<<min(run, 10), maxPause))); werr != nil {
+				return fault.Of(werr)
 			}
 		}
 		if err = db.once1(ctx, level, fn); err == nil || !serialisation(err) {
 			return err
 		}
 	}
-	return err
+	return fault.New(fault.Unavailable, "others changed the same data at the same time, again and again").Because(err).Retrying(fault.Backoff)
 }
 
 func (db *DB) once1(ctx context.Context, level sql.IsolationLevel, fn func(ctx context.Context, t *Tx) error) (err error) {
@@ -184,7 +199,11 @@ func (db *DB) once1(ctx context.Context, level sql.IsolationLevel, fn func(ctx c
 			t.revert()
 		}
 	}()
-	if err := fn(ctx, t); err != nil {
+	err = fn(ctx, t)
+	if t.conflict != nil {
+		return translate(t.conflict)
+	}
+	if err != nil {
 		return err
 	}
 	if err := t.announce(ctx); err != nil {

@@ -20,12 +20,13 @@ type Tx struct {
 	conn  *sql.Conn // SQLite's writer
 	write bool
 
-	now   time.Time
-	pos   int64 // of this transaction's changes, 0: not taken yet
-	undo  []func()
-	work  bool  // operations or signals were written
-	news  bool  // events were written
-	tally tally // SQLite's writer
+	now      time.Time
+	pos      int64 // of this transaction's changes, 0: not taken yet
+	undo     []func()
+	conflict error // PostgreSQL wants the transaction run again
+	work     bool  // operations or signals were written
+	news     bool  // events were written
+	tally    tally // SQLite's writer
 }
 
 // statement readies text for running. On SQLite's writer a statement is never
@@ -67,7 +68,7 @@ func (t *Tx) exec(ctx context.Context, text string, args ...any) (int64, error) 
 		r, err = t.sqltx.ExecContext(ctx, text, args...)
 	}
 	if err != nil {
-		return 0, translate(err)
+		return 0, t.failed(err)
 	}
 	n, err := r.RowsAffected()
 	return n, translate(err)
@@ -89,15 +90,24 @@ func (t *Tx) each(ctx context.Context, text string, args []any, scan func(*sql.R
 		rows, err = t.sqltx.QueryContext(ctx, text, args...)
 	}
 	if err != nil {
-		return translate(err)
+		return t.failed(err)
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		if err := scan(rows); err != nil {
-			return translate(err)
+			return t.failed(err)
 		}
 	}
-	return translate(rows.Err())
+	return t.failed(rows.Err())
+}
+
+// failed translates an error and remembers a serialisation conflict: whatever
+// the caller makes of it, the transaction must run again.
+func (t *Tx) failed(err error) error {
+	if serialisation(err) {
+		t.conflict = err
+	}
+	return translate(err)
 }
 
 // row reads the first row of a query into dest and answers whether there is one.

@@ -350,3 +350,50 @@ func noWriteSkew(t *testing.T, h Harness) {
 		}
 	}
 }
+
+// order does what an order does: it reads a slice and its members, adds one,
+// opens an operation and changes the slice. It makes its own of every error it
+// meets, as a use case may.
+func order(ctx context.Context, db *store.DB, id string) error {
+	return db.Update(ctx, func(ctx context.Context, tx operation.Tx) error {
+		mine := func(err error) error { return fault.New(fault.Internal, "the order failed: %v", err) }
+		r, err := tx.Get(ctx, slice.KindIoTSlice, id)
+		if err != nil {
+			return mine(err)
+		}
+		if _, err := tx.List(ctx, operation.Query{Kind: slice.KindIoTDevice, Parent: id}); err != nil {
+			return mine(err)
+		}
+		if err := tx.Insert(ctx, newDevice("t", id, "gw")); err != nil {
+			return mine(err)
+		}
+		if err := tx.InsertOperation(ctx, newOperation(id)); err != nil {
+			return mine(err)
+		}
+		if err := tx.Update(ctx, r); err != nil {
+			return mine(err)
+		}
+		return nil
+	})
+}
+
+// Orders on different slices never fail because of each other.
+func ordersSideBySide(t *testing.T, h Harness) {
+	db, second := h.Fresh(t)
+	side(8, func(i int) {
+		db := [...]*store.DB{db, second}[i%2]
+		for range 8 {
+			s := newSlice("t")
+			err := db.Update(t.Context(), func(ctx context.Context, tx operation.Tx) error { return tx.Insert(ctx, s) })
+			if err == nil {
+				err = order(t.Context(), db, s.ID)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if n := count(t, db, operation.Query{Kind: slice.KindIoTDevice}); n != 64 {
+		t.Fatalf("%d of 64 orders are there", n)
+	}
+}

@@ -40,6 +40,7 @@ func Run(t *testing.T, h Harness) {
 		{"NothingOfAFailure", nothingOfAFailure},
 		{"NoLostUpdates", noLostUpdates},
 		{"NoWriteSkew", noWriteSkew},
+		{"OrdersSideBySide", ordersSideBySide},
 		{"Filters", filters},
 		{"BadQueries", badQueries},
 		{"PagingIsStable", pagingIsStable},
