@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,7 +84,9 @@ func TestCommandsGoDownAndStatesComeBack(t *testing.T) {
 	if got.ID != "c-1" || got.Device != "sensor-1" || got.Resource != "led" || string(got.Value) != "true" || got.TTL != "60s" || got.State != "" {
 		t.Errorf("the gateway got %+v", got)
 	}
-	h.publish(c, http.StatusAccepted, `[{"n":"edge-1:command:c-1","vs":"DELIVERED"}]`)
+	h.publish(c, http.StatusAccepted, `[{"n":"edge-1:command:c-1","t":-3600,"vs":"DELIVERED"}]`)
+	// A clock that is behind, and a state that comes late, change nothing.
+	h.publish(c, http.StatusAccepted, fmt.Sprintf(`[{"n":"edge-1:command:c-1","t":%d,"vs":"PENDING"}]`, time.Now().Unix()+60))
 	var state command
 	h.want(http.StatusOK, "GET", path+"/c-1", nil).into(t, &state)
 	if state.State != "DELIVERED" {
@@ -106,6 +109,38 @@ func TestCommandsGoDownAndStatesComeBack(t *testing.T) {
 	}
 }
 
+// A command waits for a gateway that is away, and expires when none comes.
+func TestCommandsWaitForTheGateway(t *testing.T) {
+	var ahead atomic.Int64
+	h := open(t, func(o *Options) { o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) } })
+	c := h.client("gw")
+	path := "/channels/" + c.channel + "/commands"
+	for _, id := range []string{"c-1", "c-2", "c-3"} {
+		h.want(http.StatusAccepted, "POST", path, `{"id":"`+id+`","device":"d","resource":"r","value":1}`)
+	}
+	h.publish(c, http.StatusAccepted, `[{"n":"edge-1:command:c-2","vs":"DELIVERED"}]`)
+	heard := make(chan string, 16)
+	m := h.mustDial(c, func(_ string, payload []byte) { heard <- string(payload) })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := m.Subscribe(ctx, commandTopic(c.channel), 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"c-1", "c-3"} {
+		if got := <-heard; !strings.Contains(got, `"`+id+`"`) {
+			t.Errorf("heard %s, want %s", got, id)
+		}
+	}
+	ahead.Store(int64(time.Hour))
+	for id, want := range map[string]string{"c-1": "EXPIRED", "c-2": "DELIVERED"} {
+		var state command
+		h.want(http.StatusOK, "GET", path+"/"+id, nil).into(t, &state)
+		if state.State != want {
+			t.Errorf("%s: state %s, want %s", id, state.State, want)
+		}
+	}
+}
+
 func TestBadCommands(t *testing.T) {
 	h := open(t, nil)
 	c := h.client("gw")
@@ -119,6 +154,8 @@ func TestBadCommands(t *testing.T) {
 		`{"device":"d","resource":"r","value":1,"id":"a b"}`:   422,
 		`{"device":"d/#","resource":"r","value":1}`:            422,
 		`{"device":"d","resource":"r","value":1,"extra":true}`: 400,
+		`{"device":"d","resource":"r","value":1,"ttl":"1ms"}`:  422,
+		`{"device":"d","resource":"r","value":1,"ttl":"x"}`:    422,
 		`[]`: 400,
 	} {
 		if r := h.call("POST", "/channels/"+c.channel+"/commands", c.key, body); r.status != want {

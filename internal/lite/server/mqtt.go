@@ -1,7 +1,9 @@
 package server
 
 import (
+	"context"
 	"strings"
+	"time"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/mqtt"
@@ -12,7 +14,10 @@ import (
 // thing's id, the password its key, topics are below channels/<channel id>/).
 type sessions struct{ server *Server }
 
-var _ mqtt.Handler = sessions{}
+var (
+	_ mqtt.Handler          = sessions{}
+	_ mqtt.SubscribeHandler = sessions{}
+)
 
 // Authenticate answers the thing behind a connection.
 func (h sessions) Authenticate(c mqtt.Connect) (string, bool) {
@@ -58,6 +63,21 @@ func (h sessions) Publish(m mqtt.Message, done func(mqtt.Outcome)) {
 			done(mqtt.Refuse)
 		default:
 			done(mqtt.Abort)
+		}
+	})
+}
+
+// Subscribed sends a gateway the commands that waited for it.
+func (h sessions) Subscribed(thing, filter string) {
+	channel, rest, ok := splitTopic(filter)
+	if !ok || rest != "commands" && rest != "#" && rest != "+" && rest != "commands/#" {
+		return
+	}
+	h.server.background.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := h.server.resend(ctx, channel); err != nil {
+			h.server.log.Warn("commands not sent again", "thing", thing, "channel", channel, "error", err)
 		}
 	})
 }

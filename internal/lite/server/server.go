@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
@@ -94,6 +95,8 @@ type Server struct {
 	http     *http.Server
 	bodies   chan struct{} // one for each message body being read over HTTP
 	failed   chan error
+	// background holds what a subscription started.
+	background sync.WaitGroup
 }
 
 // Start opens the database, listens and serves until Close.
@@ -176,7 +179,9 @@ func (s *Server) Close(ctx context.Context) error {
 	// What the broker has handed over is stored and acknowledged before the
 	// connections go.
 	s.writer.close()
-	return errors.Join(err, s.broker.Close(), s.db.close())
+	err = errors.Join(err, s.broker.Close())
+	s.background.Wait()
+	return errors.Join(err, s.db.close())
 }
 
 // abandon gives back what a Start that failed had taken.

@@ -32,7 +32,7 @@ CREATE TABLE series(id INTEGER PRIMARY KEY, channel TEXT NOT NULL, publisher TEX
 	UNIQUE(channel, name, unit, publisher, protocol, subtopic));
 CREATE TABLE points(series INTEGER NOT NULL, time INTEGER NOT NULL, id INTEGER NOT NULL, v, sum REAL, ut REAL, PRIMARY KEY(series, time, id)) WITHOUT ROWID;
 CREATE TABLE journal(id INTEGER PRIMARY KEY, points BLOB NOT NULL);
-CREATE TABLE commands(channel TEXT NOT NULL, id TEXT NOT NULL, state TEXT NOT NULL, updated INTEGER NOT NULL, PRIMARY KEY(channel, id)) WITHOUT ROWID;
+CREATE TABLE commands(channel TEXT NOT NULL, id TEXT NOT NULL, state TEXT NOT NULL, updated INTEGER NOT NULL, expires INTEGER NOT NULL DEFAULT 0, payload BLOB, PRIMARY KEY(channel, id)) WITHOUT ROWID;
 CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES ('arrival', 0);
 PRAGMA user_version = 1;
@@ -79,7 +79,7 @@ func (d *database) connect(ctx context.Context, full bool) error {
 	}
 	var err error
 	d.owner, err = sql.Open("sqlite", dsn(d.path, "auto_vacuum(INCREMENTAL)", "journal_mode(WAL)",
-		"synchronous("+synchronous+")", "cache_size(-4096)", "wal_autocheckpoint(4000)", "locking_mode(NORMAL)"))
+		"synchronous("+synchronous+")", "cache_size(-4096)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)", "locking_mode(NORMAL)"))
 	if err != nil {
 		return err
 	}
