@@ -3,7 +3,6 @@ package slice
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,7 +121,7 @@ func (c *checks) text(field, v string, limit int) {
 }
 
 // pattern requires v to match re, said in words by allowed.
-func (c *checks) pattern(field, v string, re *regexp.Regexp, optional bool, allowed string) {
+func (c *checks) pattern(field, v string, re shape, optional bool, allowed string) {
 	if optional && v == "" {
 		return
 	}
@@ -170,8 +169,10 @@ func escape(key string) string {
 	if !strings.ContainsAny(key, "~/") {
 		return key
 	}
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+	return pointerEscapes.Replace(key)
 }
+
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
 
 // each field that points to a value is checked only when present.
 func present[V any](p *V, check func(V)) {

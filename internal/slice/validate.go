@@ -34,7 +34,7 @@ func (e *Element) Validate() error {
 	e.Meta.check(c, e.Kind())
 	c.oneOf("elementKind", string(e.Element), false, string(Gateway), string(Server), string(MicroElement))
 	c.name("product", e.Product, false)
-	c.pattern("productVersion", e.Version, versionRE, true, versionAllowed)
+	c.pattern("productVersion", e.Version, versionTag, true, versionAllowed)
 	c.name("iotServer", e.Server, true)
 	c.must(e.Element != Server || e.Server == "", "iotServer", e.Server, "nothing: a server feeds no server")
 	if e.Element == MicroElement {
@@ -127,7 +127,7 @@ func (m *MicroData) Validate() error {
 	c.must(m.From != m.To || m.From == "", "to", m.To, "another member than from")
 	c.oneOf("dataClass", m.DataClass, false, "MUD", "MOD")
 	c.oneOf("mode", m.Mode, false, "ACTIVE", "PASSIVE")
-	c.pattern("format", m.Format, wordRE, true, wordAllowed)
+	c.pattern("format", m.Format, wordName, true, wordAllowed)
 	c.number("ratePerSecond", m.RatePerSecond, 0, 1e9, "per second")
 	c.number("maxLatencyMs", m.MaxLatencyMS, 0, maxLatencyMS, "ms")
 	c.whole("bandwidthKbit", m.BandwidthKbit, 0, maxQuantity)

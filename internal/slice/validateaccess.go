@@ -32,7 +32,7 @@ func (k *APIKey) Validate() error {
 	}
 	// Neither prefix nor hash is told: they are not the caller's to give.
 	c.must(len(k.Prefix) <= 64, "prefix", "", "at most 64 characters")
-	c.must(k.Hash == "" || hexRE.MatchString(k.Hash), "hash", "", "64 hexadecimal digits")
+	c.must(k.Hash == "" || sha256Hex.MatchString(k.Hash), "hash", "", "64 hexadecimal digits")
 	return c.err()
 }
 

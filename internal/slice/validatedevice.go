@@ -19,8 +19,8 @@ var (
 	// supiRE is an IMSI or NAI SUPI (3GPP TS 29.571 §5.3.2).
 	supiRE  = regexp.MustCompile(`^(imsi-[0-9]{5,15}|nai-[^\s@]{1,253}@[^\s@]{1,253})$`)
 	iccidRE = regexp.MustCompile(`^[0-9]{18,22}$`)
-	// senmlNameRE is RFC 8428 §4.5.1 without the topic separator.
-	senmlNameRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$`)
+	// senmlName is RFC 8428 §4.5.1 without the topic separator.
+	senmlName = matcher{first: alnum, rest: alnum + "._:-", most: 63}
 )
 
 const senmlNameAllowed = "1 to 63 letters, digits or any of ._:-, beginning with a letter or digit (RFC 8428 §4.5.1)"
@@ -69,7 +69,7 @@ func (d *Device) checkMagnitudes(c *checks) map[string]string {
 }
 
 func (m *Magnitude) check(c *checks, at string) {
-	c.pattern(at+"/name", m.Name, senmlNameRE, false, senmlNameAllowed)
+	c.pattern(at+"/name", m.Name, senmlName, false, senmlNameAllowed)
 	c.unit(at+"/unit", m.Unit)
 	c.oneOf(at+"/type", m.Type, true, valueTypes...)
 	const far = 1e300
@@ -100,7 +100,7 @@ func (d *Device) checkActions(c *checks, types map[string]string) {
 	seen := map[string]bool{}
 	for i, a := range d.Actions {
 		at := fmt.Sprintf("actions/%d", i)
-		c.pattern(at+"/name", a.Name, senmlNameRE, false, senmlNameAllowed)
+		c.pattern(at+"/name", a.Name, senmlName, false, senmlNameAllowed)
 		c.must(!seen[a.Name], at+"/name", a.Name, "a name used once")
 		seen[a.Name] = true
 		c.oneOf(at+"/type", a.Type, true, valueTypes...)

@@ -15,12 +15,12 @@ var placeholderRE = regexp.MustCompile(`\$\{(port|listen):([^}]*)\}`)
 func (p *Product) Validate() error {
 	c := checking(KindProduct)
 	p.check(c, KindProduct)
-	c.pattern("version", p.Version, versionRE, false, versionAllowed)
+	c.pattern("version", p.Version, versionTag, false, versionAllowed)
 	c.oneOf("elementKind", string(p.Element), false, string(Gateway), string(Server), string(MicroElement))
-	c.pattern("platform", p.Platform, pluginRE, true, pluginAllowed)
+	c.pattern("platform", p.Platform, pluginName, true, pluginAllowed)
 	c.must(len(p.Packaging) > 0, "packaging", "", "what it is made of for at least one driver")
 	each(c, "packaging", p.Packaging, maxEntries, func(at, driver string, v Packaging) {
-		c.pattern(at, driver, pluginRE, false, "a driver's name, "+pluginAllowed)
+		c.pattern(at, driver, pluginName, false, "a driver's name, "+pluginAllowed)
 		v.check(c, at)
 	})
 	ports := p.checkPorts(c)
@@ -30,7 +30,7 @@ func (p *Product) Validate() error {
 	p.Requirements.check(c, "requirements")
 	c.set("protocols", p.Protocols, maxList, func(f, v string) { c.oneOf(f, v, false, deviceProtocols...) })
 	each(c, "images", p.Images, maxEntries, func(at, name, ref string) {
-		c.pattern(at, name, wordRE, false, "a name of "+wordAllowed)
+		c.pattern(at, name, wordName, false, "a name of "+wordAllowed)
 		c.nonEmpty(at, ref, 512)
 	})
 	c.state(p.State)
@@ -49,7 +49,7 @@ func (p *Product) checkPorts(c *checks) map[string]bool {
 		c.must(!seen[port.Name], at+"/name", port.Name, "a name used once")
 		seen[port.Name] = true
 		c.oneOf(at+"/protocol", port.Protocol, false, "tcp", "udp")
-		c.pattern(at+"/scheme", port.Scheme, pluginRE, true, pluginAllowed)
+		c.pattern(at+"/scheme", port.Scheme, pluginName, true, pluginAllowed)
 		c.whole(at+"/fixed", int64(port.Fixed), 0, 65535)
 	}
 	return seen
@@ -92,13 +92,13 @@ func (v Packaging) check(c *checks, at string) {
 			at+"/process/artefact", p.Artefact, "the base name of a file")
 		each(c, at+"/process/sha256", p.SHA256, maxEntries, func(f, arch, sum string) {
 			c.architecture(f, arch)
-			c.must(hexRE.MatchString(sum), f, sum, "64 lower-case hexadecimal digits")
+			c.must(sha256Hex.MatchString(sum), f, sum, "64 lower-case hexadecimal digits")
 		})
 		c.args(at+"/process/args", p.Args)
 	}
 	if h := v.Chart; h != nil {
-		c.pattern(at+"/chart/name", h.Name, wordRE, false, wordAllowed)
-		c.pattern(at+"/chart/version", h.Version, versionRE, false, versionAllowed)
+		c.pattern(at+"/chart/name", h.Name, wordName, false, wordAllowed)
+		c.pattern(at+"/chart/version", h.Version, versionTag, false, versionAllowed)
 		c.object(at+"/chart/values", h.Values)
 	}
 	c.object(at+"/extra", v.Extra)
