@@ -38,11 +38,12 @@ func (s *search) best(k int32) int32 {
 		}
 	}
 	sure := s.obj.Traffic * float64(q.sure)
+	low := s.phi(&s.roomiest, e.req) // no node is less loaded by it
 	for _, kind := range s.kindsByCost(e) {
 		prices := e.sites.unit[kind]
 		for j, n := range e.sites.byKind[kind] {
 			static := e.pref[kind] + e.unit.cores*prices[j]
-			if static+sure >= q.least && static+q.away+q.far >= q.found.cost {
+			if static+low+sure >= q.least && static+low+q.away+q.far >= q.found.cost {
 				break // sorted: no later node of this kind is better
 			}
 			s.consider(&q, n, static)

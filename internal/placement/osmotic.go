@@ -7,6 +7,14 @@ import (
 	"github.com/osmoslice/osmoslice/internal/topology"
 )
 
+// proofSites is up to how many candidates, of all units together, the default
+// strategy tries to prove its optimum; beyond freeProofSites not at all costs,
+// as most candidates are then alike and a proof has to look at all of them.
+const (
+	proofSites     = 6000
+	freeProofSites = 1500
+)
+
 // exactUnits is up to how many units the default strategy proves its optimum.
 const exactUnits = 20
 
@@ -22,8 +30,15 @@ func osmotic(s *search) {
 // close proves a small problem's optimum: first over the units that need a
 // node, and only if that does not settle it over all.
 func (s *search) close() {
-	if len(s.elems) == 0 || len(s.elems) > exactUnits || !s.gapOpen() {
+	if len(s.elems) == 0 || len(s.elems) > exactUnits {
 		return
+	}
+	sites := s.candidateCount()
+	if sites > proofSites || !s.gapOpen() {
+		return
+	}
+	if sites > freeProofSites {
+		s.limit = min(s.limit, s.steps+int64(2*sites))
 	}
 	if s.anyHeld() {
 		s.proveFewest()
@@ -32,6 +47,14 @@ func (s *search) close() {
 		}
 	}
 	s.prove()
+}
+
+// candidateCount adds up the sites of all units.
+func (s *search) candidateCount() (n int) {
+	for k := range s.elems {
+		n += s.elems[k].sites.count
+	}
+	return n
 }
 
 // heuristic is osmotic without the proof.
@@ -281,7 +304,7 @@ func (s *search) giveBackRoom() {
 // rest, while that lowers the cost; then lets elements return, if asked to.
 func (s *search) polish() {
 	worth := tiny
-	if len(s.elems) > exactUnits {
+	if len(s.elems) > exactUnits || s.candidateCount() > proofSites {
 		worth = 0.2 * max(s.obj.Traffic, s.obj.Balance)
 	}
 	for range 2 {

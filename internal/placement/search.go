@@ -44,8 +44,9 @@ type search struct {
 	failed      []int32
 	visit       []int32 // the nodes in the order that fogbrain visits them
 	tight       bool
-	pressed     bool // room is scarce
-	closed      bool // the optimum is proven
+	roomiest    nodeState // an empty node of the greatest capacity there is
+	pressed     bool      // room is scarce
+	closed      bool      // the optimum is proven
 	kinds       []int
 	near        []neighbour
 	todo        []int32
@@ -164,6 +165,11 @@ func (s *search) reset(st State, o Options, obj *objective) {
 	}
 	s.pairs.reset(s.stamp)
 	s.used = 0
+	most := st.Snapshot.MostCapacity()
+	s.roomiest.inverse = [3]float64{inverse(most.CPU), inverse(most.Memory), inverse(most.Storage)}
+	if o.FactsAreFree {
+		s.roomiest.inverse = [3]float64{} // what is held comes on top of what is stated
+	}
 	s.demands, s.elems, s.flows = s.demands[:0], s.elems[:0], s.flows[:0]
 	s.touched, s.displaced, s.todo = s.touched[:0], s.displaced[:0], s.todo[:0]
 	s.steps, s.limit, s.budgetHit, s.backstop = 0, o.Budget, false, false

@@ -156,8 +156,8 @@ func (o *Options) Validate() error {
 	if o.Budget < 0 {
 		return fault.Field("budget", fmt.Sprint(o.Budget), "0 (default) or more search steps")
 	}
-	if err := o.Headroom.Node.Validate("headroom/node"); err != nil {
-		return err
+	if h := o.Headroom.Node; h.CPU < 0 || h.Memory < 0 || h.Storage < 0 {
+		return fault.Field("headroom/node", fmt.Sprintf("%+v", h), "0 or more")
 	}
 	if o.Headroom.BandwidthKbit < 0 {
 		return fault.Field("headroom/bandwidthKbit", fmt.Sprint(o.Headroom.BandwidthKbit), "0 or more")

@@ -81,6 +81,7 @@ func (s *Snapshot) ApplyPatch(p Patch) (*Snapshot, error) {
 	for _, v := range p.Nodes {
 		x := e.entry(v.Node)
 		x.capacity, x.down = v.Capacity, v.Unavailable
+		e.grow(v.Capacity)
 		e.touch(v.Node)
 	}
 	e.rows = make([]rowChange, len(p.Links))
@@ -129,7 +130,13 @@ func (e *edit) setNode(n *Node) {
 	c := *n
 	*x = entry{capacity: n.Capacity, energy: n.EnergyPerCPU, price: n.PricePerCPU, node: &c, row: x.row,
 		group: e.groups.index[n.Infrastructure], kind: uint8(slices.Index(kinds, n.Kind)), down: n.Unavailable}
+	e.grow(n.Capacity)
 	e.touch(i)
+}
+
+// grow raises the upper bound on capacities.
+func (e *edit) grow(c Capacity) {
+	e.most = Capacity{CPU: max(e.most.CPU, c.CPU), Memory: max(e.most.Memory, c.Memory), Storage: max(e.most.Storage, c.Storage)}
 }
 
 func (e *edit) setGroups(d Delta) {

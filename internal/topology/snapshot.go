@@ -34,6 +34,7 @@ type Snapshot struct {
 	size     int // indexes given out so far
 	count    int // nodes present
 	order    []int32
+	most     Capacity // no node has or had more
 	groups   *groupTable
 	changes  []Changes
 	memo     *memo
@@ -117,6 +118,9 @@ func (s *Snapshot) Measured(i int32) (c Capacity, available bool) {
 	e := s.at(i)
 	return e.capacity, !e.down
 }
+
+// MostCapacity is an upper bound on the capacity of every node.
+func (s *Snapshot) MostCapacity() Capacity { return s.most }
 
 // Prices is a node's energy and price per core.
 func (s *Snapshot) Prices(i int32) (energy, price float64) {
