@@ -26,8 +26,8 @@ type sender struct {
 	options  devices.Options
 	resource string
 	value    func(i int) float64
+	together int // readings on their way at once
 	attempts []attempt
-	refused  int
 }
 
 // run sends until ctx ends, connecting again whenever it must.
@@ -38,7 +38,7 @@ func (s *sender) run(ctx context.Context, t *testing.T) {
 			d.Close()
 		}
 	}()
-	for i := 0; ctx.Err() == nil; i++ {
+	for i := 0; ctx.Err() == nil; i += s.together {
 		if d == nil {
 			dialCtx, cancel := context.WithTimeout(ctx, time.Second)
 			var err error
@@ -54,18 +54,21 @@ func (s *sender) run(ctx context.Context, t *testing.T) {
 				continue
 			}
 		}
-		v := s.value(i)
+		readings := make([]devices.Reading, s.together)
+		for k := range readings {
+			readings[k] = devices.Reading{Resource: s.resource, Value: s.value(i + k)}
+		}
 		sendCtx, cancel := context.WithTimeout(context.Background(), 1500*time.Millisecond)
-		err := d.Send(sendCtx, devices.Reading{Resource: s.resource, Value: v})
+		err := d.Send(sendCtx, readings...)
 		cancel()
-		switch {
-		case err == nil:
-			s.attempts = append(s.attempts, attempt{v, true})
-		case errors.Is(err, devices.ErrRefused):
+		if errors.Is(err, devices.ErrRefused) {
 			t.Errorf("%s: %v", s.options.Name, err)
 			return
-		default:
-			s.attempts = append(s.attempts, attempt{v, false})
+		}
+		for k := range readings {
+			s.attempts = append(s.attempts, attempt{s.value(i + k), err == nil})
+		}
+		if err != nil {
 			d.Close()
 			d = nil
 		}
@@ -156,7 +159,11 @@ func (h *house) provision() []*sender {
 		secret := "secret-of-" + p.name
 		h.call("PUT", h.address["gateway-api"], "/devices/"+p.name, map[string]any{"protocol": p.protocol, "secret": secret, "resources": []resource{p.resource}}, nil)
 		address := map[string]string{"MQTT": "tcp://" + h.address["gateway-mqtt"], "HTTP": "http://" + h.address["gateway-http"], "COAP": "coap://" + h.address["gateway-coap"]}[p.protocol]
-		out = append(out, &sender{options: devices.Options{Address: address, Name: p.name, Secret: secret, Format: p.format}, resource: "t", value: p.value})
+		together := 1
+		if p.format == devices.Plain {
+			together = 16 // a pipeline of messages, cut somewhere in the middle
+		}
+		out = append(out, &sender{together: together, options: devices.Options{Address: address, Name: p.name, Secret: secret, Format: p.format}, resource: "t", value: p.value})
 	}
 	return out
 }

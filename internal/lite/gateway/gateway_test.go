@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -427,4 +428,49 @@ func TestCommandsToAnAddress(t *testing.T) {
 		g.must(200, "GET", "/commands/a", nil, &c)
 		return c.State == "DELIVERED"
 	})
+}
+
+// While the disk refuses writes, devices are refused and health says so; when
+// it works again, so does the gateway, with everything it had confirmed.
+func TestDiskFailsAndRecovers(t *testing.T) {
+	s := startServer(t)
+	data := t.TempDir()
+	g := start(t, func(c *gateway.Config) {
+		c.Data = data
+		c.Queue = queue.Options{SegmentBytes: 64 << 10}
+	})
+	obstacle := filepath.Join(data, "queue", "000000000002.seg")
+	if err := os.Mkdir(obstacle, 0o700); err != nil { // the next segment cannot be created
+		t.Fatal(err)
+	}
+	d := g.device("h", "HTTP", devices.JSON)
+	taken := 0
+	for {
+		err := d.Send(t.Context(), devices.Reading{Resource: "n", Value: float64(taken)}, devices.Reading{Resource: "t", Value: strings.Repeat("x", 4000)})
+		if errors.Is(err, devices.ErrBusy) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if taken++; taken > 100 {
+			t.Fatal("400 kB were taken into a segment of 64 KiB")
+		}
+	}
+	eventually(t, "health to fail", func() bool { return g.call("GET", "/healthz", nil, nil) == 503 })
+	if err := os.Remove(obstacle); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "health", func() bool { return g.call("GET", "/healthz", nil, nil) == 200 })
+	if err := d.Send(t.Context(), devices.Reading{Resource: "n", Value: 1e6}); err != nil {
+		t.Fatal(err)
+	}
+	g.attach(s)
+	eventually(t, "the last reading", func() bool { return slices.Contains(s.values("h:n"), any(1e6)) })
+	got := s.values("h:n")
+	for i := range taken {
+		if !slices.Contains(got, any(float64(i))) {
+			t.Fatalf("reading %d of %d was taken and is not delivered", i, taken)
+		}
+	}
 }

@@ -440,3 +440,35 @@ type lenient struct{}
 func (lenient) Restore([]byte) error       { return nil }
 func (lenient) Apply([]byte) error         { return nil }
 func (lenient) Snapshot(dst []byte) []byte { return dst }
+
+// After a failed write nothing is confirmed any more; opened anew, the queue
+// holds what was confirmed before.
+func TestFailedWriteConfirmsNothing(t *testing.T) {
+	o := queue.Options{Dir: t.TempDir(), Sync: queue.SyncNone}
+	s := &sum{}
+	q := open(t, o, s)
+	result := make(chan error, 2)
+	if err := appendNumber(q, s, 1, "a", 1, func(err error) { result <- err }); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-result; err != nil {
+		t.Fatal(err)
+	}
+	q.BreakFile()
+	if err := appendNumber(q, s, 1, "b", 1, func(err error) { result <- err }); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-result; err == nil {
+		t.Fatal("an entry was confirmed that could not be written")
+	}
+	if err := appendNumber(q, s, 1, "c", 1, func(error) {}); err == nil || q.Stats().Err == nil {
+		t.Fatalf("the queue goes on after a failed write: %v", err)
+	}
+	_ = q.Close()
+	s = &sum{}
+	q = open(t, o, s)
+	defer q.Close()
+	if got := readAll(t, q); !slices.Equal(got, []string{"a"}) || s.total != 1 {
+		t.Fatalf("read %v with state %d", got, s.total)
+	}
+}
