@@ -2,14 +2,51 @@ package store
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
 )
 
+// duties are the leases of SQLite's only process: they need not outlive it, and
+// an idle service writes nothing.
+type duties struct {
+	mu   sync.Mutex
+	held map[string]duty
+}
+
+type duty struct {
+	owner string
+	until time.Time
+}
+
+func (d *duties) lead(name, owner string, now time.Time, ttl time.Duration) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if h, ok := d.held[name]; ok && h.owner != owner && h.until.After(now) {
+		return false
+	}
+	if d.held == nil {
+		d.held = map[string]duty{}
+	}
+	d.held[name] = duty{owner, now.Add(ttl)}
+	return true
+}
+
+func (d *duties) resign(name, owner string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.held[name].owner == owner {
+		delete(d.held, name)
+	}
+}
+
 // Lead takes or extends a lease on a duty of which there may be one holder, on
 // the database's clock, and answers whether owner holds it for ttl from now.
 func (db *DB) Lead(ctx context.Context, duty, owner string, ttl time.Duration) (bool, error) {
+	if db.lite() {
+		return db.duties.lead(duty, owner, db.clock.now(), ttl), ctx.Err()
+	}
 	held := false
 	err := db.quick(ctx, func(ctx context.Context, t *Tx) error {
 		now, err := db.dialect.now(ctx, t)
@@ -26,6 +63,10 @@ func (db *DB) Lead(ctx context.Context, duty, owner string, ttl time.Duration) (
 
 // Resign gives a duty back, so that another takes it at once.
 func (db *DB) Resign(ctx context.Context, duty, owner string) error {
+	if db.lite() {
+		db.duties.resign(duty, owner)
+		return nil
+	}
 	return db.quick(ctx, func(ctx context.Context, t *Tx) error {
 		_, err := t.exec(ctx, "DELETE FROM leases WHERE name = $1 AND owner = $2", duty, owner)
 		return err

@@ -48,8 +48,9 @@ type DB struct {
 	side    *sql.DB       // PostgreSQL: reads outside the caller's transaction
 	clock   clock
 	open    openCount
-	work    bell // operations or signals may be there
-	news    bell // events may be there
+	work    bell   // operations or signals may be there
+	duties  duties // SQLite
+	news    bell   // events may be there
 	closers []func() error
 	once    sync.Once
 }

@@ -101,7 +101,14 @@ func (db *DB) openPostgres(ctx context.Context, dsn string) error {
 // listen hears of the commits of other replicas. Losing the connection only
 // makes polling slower until it is back.
 func (db *DB) listen(dsn string) error {
-	l := pq.NewListener(dsn, 100*time.Millisecond, 5*time.Second, nil)
+	l := pq.NewListener(dsn, 100*time.Millisecond, 5*time.Second, func(e pq.ListenerEventType, err error) {
+		switch e {
+		case pq.ListenerEventDisconnected:
+			db.log.Warn("notifications of PostgreSQL are interrupted; polling goes on", "error", err)
+		case pq.ListenerEventReconnected:
+			db.log.Info("notifications of PostgreSQL are back")
+		}
+	})
 	if err := l.Listen(channel); err != nil {
 		_ = l.Close()
 		return translate(err)

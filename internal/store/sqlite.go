@@ -125,13 +125,8 @@ func (db *DB) startWriter(ctx context.Context, wdb *sql.DB) error {
 	w := &writer{db: db, conn: conn, max: max}
 	w.stmts = newStmtCache(func(ctx context.Context, text string) (*sql.Stmt, error) { return conn.PrepareContext(ctx, text) })
 	db.closers = append(db.closers, w.close)
-	for _, text := range []string{
-		"UPDATE operations SET owner = '', lease_until = 0 WHERE open = 1 AND owner <> ''",
-		"DELETE FROM leases",
-	} {
-		if _, err := conn.ExecContext(ctx, text); err != nil {
-			return translate(err)
-		}
+	if _, err := conn.ExecContext(ctx, "UPDATE operations SET owner = '', lease_until = 0 WHERE open = 1 AND owner <> ''"); err != nil {
+		return translate(err)
 	}
 	err = conn.QueryRowContext(ctx, "SELECT value, (SELECT count(*) FROM operations WHERE open = 1) FROM counters WHERE name = 'events'").
 		Scan(&w.tally.events, &w.tally.open)
