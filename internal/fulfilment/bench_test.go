@@ -1,7 +1,9 @@
 package fulfilment_test
 
 import (
+	"context"
 	"fmt"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,15 +28,35 @@ func BenchmarkSlices(b *testing.B) {
 		ids = append(ids, res.Operation.ID)
 	}
 	ordered := b.Elapsed()
-	start := time.Now()
+	start, before := time.Now(), processor(b)
 	w.run()
+	for open := 1; open > 0; time.Sleep(20 * time.Millisecond) {
+		err := w.db.Read(w.ctx, func(ctx context.Context, tx operation.Tx) (err error) {
+			open, err = tx.Open(ctx)
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	took, used := time.Since(start), processor(b)-before
 	for _, id := range ids {
 		if op := w.ended(id); op.State != operation.Completed {
 			b.Fatalf("%s: %+v", op.State, op.RootCause)
 		}
 	}
-	took := time.Since(start)
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/ordered.Seconds(), "orders/s")
 	b.ReportMetric(float64(b.N)/took.Seconds(), "slices/s")
+	b.ReportMetric(used.Seconds()*1000/float64(b.N), "cpu-ms/slice")
+}
+
+// processor is the processor time this process has used.
+func processor(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -188,6 +188,15 @@ func (u *unit) removeDevices(ctx context.Context, sl *slice.IoTSlice, list []*sl
 func (s *Service) Ended(ctx context.Context, op *operation.Operation) {
 	ctx = asService(ctx, op)
 	s.refused.Delete(op.ID)
+	s.missed.Range(func(id, of any) bool {
+		e, _ := id.(string)
+		if of == op.Slice && s.missed.CompareAndDelete(id, of) {
+			if err := s.observe(ctx, e); err != nil {
+				s.c.Log.Debug("a function cannot be observed", "element", e, "error", err)
+			}
+		}
+		return true
+	})
 	if err := s.follow(ctx, op.Slice); err != nil && !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Conflict) {
 		s.c.Log.Warn("device changes of a slice wait on", "slice", op.Slice, "error", err)
 	}

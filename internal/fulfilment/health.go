@@ -131,7 +131,11 @@ func (s *Service) found(ctx context.Context, tx operation.Tx, id, release string
 		return err
 	}
 	sl, _ := r.(*slice.IoTSlice)
-	if sl.Operation != "" || !instantiated(sl) {
+	if sl.Operation != "" {
+		s.missed.Store(e.ID, sl.ID) // looked at again when the operation has ended
+		return nil
+	}
+	if !instantiated(sl) {
 		return nil
 	}
 	e.State, e.Cause = state, cause

@@ -52,6 +52,7 @@ type Service struct {
 	backlog backlog
 	poke    func(element string)
 	memory  memory
+	missed  sync.Map // element id to slice id: seen to differ while an operation was open
 	refused sync.Map // operation id to the decision that placed not everything
 }
 

@@ -3,6 +3,7 @@ package fulfilment
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
@@ -102,6 +103,9 @@ func (s *Service) write(ctx context.Context, o Options, fn func(ctx context.Cont
 		return Result{}, err
 	}
 	s.memory.written(changes)
+	if slices.ContainsFunc(changes, func(c Change) bool { return c.Kind == slice.KindAPIKey }) {
+		s.keys.clear()
+	}
 	return out, nil
 }
 
