@@ -133,7 +133,7 @@ func dedupe(v []string) []string {
 // index holds before id.
 type drivers []string
 
-var resourceDrivers = drivers{"name", "parent ref", "parent state", "parent", "place", "ref", "tenant state", "class", "state", "tenant"}
+var resourceDrivers = drivers{"name parent", "name", "parent ref", "parent state", "parent", "place", "ref", "tenant state", "class", "state", "tenant"}
 
 var operationDrivers = drivers{"slice", "tenant state", "state", "type", "tenant"}
 
@@ -231,7 +231,7 @@ func (l listing) branches(d dialect, head string, first []any, ds drivers) []*bu
 	}
 	// A listing by name has few rows: let it sort rather than walk in order.
 	id := "id"
-	if len(driving) == 1 && l.terms[driving[0]].column == "name" {
+	if slices.ContainsFunc(driving, func(i int) bool { return l.terms[i].column == "name" }) {
 		id, order = d.plain("id"), d.plain("id")
 	}
 	out := make([]*builder, 0, len(combos))

@@ -16,7 +16,7 @@ CREATE TABLE resources (
 	updated_at BIGINT NOT NULL,
 	doc        TEXT NOT NULL
 );
-CREATE UNIQUE INDEX resources_name ON resources (kind, name, tenant, parent, version);
+CREATE UNIQUE INDEX resources_name ON resources (kind, name, parent, tenant, version);
 CREATE INDEX resources_kind ON resources (kind, id);
 CREATE INDEX resources_tenant ON resources (kind, tenant, id);
 CREATE INDEX resources_tenant_state ON resources (kind, tenant, state, id);
