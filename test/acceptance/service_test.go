@@ -132,11 +132,13 @@ func (s *service) tryLaunch(env ...string) error {
 			return err
 		}
 		s.url = "http://" + strings.TrimSpace(string(b))
-		key, err := os.ReadFile(filepath.Join(s.dir, "admin.key"))
-		if err != nil {
-			return err
+		if s.key == "" { // a second replica is given the first one's
+			key, err := os.ReadFile(filepath.Join(s.dir, "admin.key"))
+			if err != nil {
+				return err
+			}
+			s.key = strings.TrimSpace(string(key))
 		}
-		s.key = strings.TrimSpace(string(key))
 		resp, err := http.Get(s.url + "/readyz")
 		if err != nil {
 			return err
