@@ -7,12 +7,14 @@ import (
 	"github.com/osmoslice/osmoslice/internal/topology"
 )
 
-// proofSites is up to how many candidates, of all units together, the default
-// strategy tries to prove its optimum; beyond freeProofSites not at all costs,
-// as most candidates are then alike and a proof has to look at all of them.
+// The default strategy tightens its bound while all units together have no more
+// than tightenSites candidates, and searches for a proof while they have no
+// more than proofSites: beyond that most candidates are alike, and a proof that
+// has to look at all of them costs more than it tells. The strategy "exact"
+// always searches.
 const (
-	proofSites     = 6000
-	freeProofSites = 1500
+	tightenSites = 8000
+	proofSites   = 1500
 )
 
 // exactUnits is up to how many units the default strategy proves its optimum.
@@ -34,11 +36,8 @@ func (s *search) close() {
 		return
 	}
 	sites := s.candidateCount()
-	if sites > proofSites || !s.gapOpen() {
+	if sites > tightenSites || !s.gapOpen() || sites > proofSites {
 		return
-	}
-	if sites > freeProofSites {
-		s.limit = min(s.limit, s.steps+int64(2*sites))
 	}
 	if s.anyHeld() {
 		s.proveFewest()

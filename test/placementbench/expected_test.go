@@ -57,7 +57,7 @@ func compare(t *testing.T, dir string, full, heuristic bool, expected []want) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := settings{full: full, options: placement.Options{Model: placement.ModelFogBrain, Heuristic: heuristic, Budget: 1 << 40, Backstop: -1}}
+	s := settings{silent: true, full: full, options: placement.Options{Model: placement.ModelFogBrain, Heuristic: heuristic, Budget: 1 << 40, Backstop: -1}}
 	next, bad := 0, 0
 	sum, err := replay(in, s, func(l line) error {
 		w := expected[next]

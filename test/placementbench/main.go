@@ -44,14 +44,14 @@ func main() {
 
 // settings are the command's flags.
 type settings struct {
-	data     string
-	full     bool
-	json     bool
-	table    bool
-	steps    int
-	large    bool
-	options  placement.Options
-	headroom bool
+	data    string
+	full    bool
+	json    bool
+	table   bool
+	steps   int
+	large   bool
+	options placement.Options
+	silent  bool // explain nothing
 }
 
 func parse(args []string, stderr io.Writer) (s settings, err error) {

@@ -104,7 +104,9 @@ func (p *player) step(k int, steps *instance.StepReader, emit func(line) error) 
 		p.sum.violation(fmt.Sprintf("step %d: %s", k, v))
 	}
 	t3 := cpu()
-	placement.Explain(st, p.demands, p.o, &d)
+	if !p.s.silent {
+		placement.Explain(st, p.demands, p.o, &d)
+	}
 	t4 := cpu()
 	if err := p.ledger.Commit(&d); err != nil {
 		return err

@@ -54,6 +54,7 @@ func tables(s settings, w io.Writer) error {
 
 func row(w io.Writer, s settings, in *instance.Instance, strategy string) error {
 	s.options = placement.Options{Strategy: strategy}
+	s.silent = true
 	if strategy == "fogbrain" {
 		s.options.Model = placement.ModelFogBrain
 		if len(in.Nodes) > 1280 {
