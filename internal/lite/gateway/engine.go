@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,7 +39,7 @@ func (t *tally) receipt() receipt {
 		Accepted: int(t[passed]), Filtered: int(t[filteredRange] + t[filteredDeadband]), Aggregated: int(t[aggregated]),
 	}
 	for c, n := range t {
-		if n > 0 && counterNames[c][0] == "dropped" {
+		if n > 0 && counterNames[c][0] == "dropped" && !slices.Contains(lostAfterQueue, counter(c)) {
 			if r.Dropped == nil {
 				r.Dropped = map[string]int{}
 			}
@@ -116,8 +117,8 @@ func (e *engine) accept(d *device, protocol string, recs []senml.Record, before 
 		}
 		t[v.counter]++
 		if v.counter == passed {
-			rec.Name = e.fullName(d.Name, rec.Name)
-			out = append(out, *rec)
+			out = append(out, *rec) // a copy: after a failure the caller may try again
+			out[len(out)-1].Name = e.fullName(d.Name, rec.Name)
 		}
 	}
 	t[receivedBy(protocol)] += sumReceived(&t, before)

@@ -260,6 +260,9 @@ func TestDropOldestIsCounted(t *testing.T) {
 	eventually(t, "100 readings, stored or counted as dropped", func() bool {
 		return uint64(len(s.got()))+g.Totals()["dropped/queue-full"] == 100
 	})
+	if g.Totals()["received/http"] != 100 {
+		t.Fatalf("received %d", g.Totals()["received/http"])
+	}
 	if g.Totals()["dropped/queue-full"] == 0 {
 		t.Fatal("nothing was dropped")
 	}
@@ -458,6 +461,9 @@ func TestDiskFailsAndRecovers(t *testing.T) {
 		}
 	}
 	eventually(t, "health to fail", func() bool { return g.call("GET", "/healthz", nil, nil) == 503 })
+	mq := g.device("m", "MQTT", devices.JSON, gateway.Resource{Name: "t"})
+	held := make(chan error, 1)
+	go func() { held <- mq.Send(t.Context(), number(5)) }()
 	if err := os.Remove(obstacle); err != nil {
 		t.Fatal(err)
 	}
@@ -465,7 +471,11 @@ func TestDiskFailsAndRecovers(t *testing.T) {
 	if err := d.Send(t.Context(), devices.Reading{Resource: "n", Value: 1e6}); err != nil {
 		t.Fatal(err)
 	}
+	if err := <-held; err != nil {
+		t.Fatalf("MQTT, sent while the disk failed: %v", err)
+	}
 	g.attach(s)
+	eventually(t, "the reading that was held", func() bool { return slices.Equal(s.values("m:t"), []any{5.0}) })
 	eventually(t, "the last reading", func() bool { return slices.Contains(s.values("h:n"), any(1e6)) })
 	got := s.values("h:n")
 	for i := range taken {
