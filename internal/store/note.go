@@ -86,7 +86,7 @@ func (t *Tx) audit(ctx context.Context, records []audited) error {
 	args := make([]any, 0, len(records)*auditColumns)
 	for _, a := range records {
 		r := a.record
-		r.Actor, r.Role, r.Request = who.Key, who.Role, who.RequestID
+		r.Time, r.Actor, r.Role, r.Request = t.now, who.Key, who.Role, who.RequestID
 		doc, err := encode(r)
 		if err != nil {
 			return err
