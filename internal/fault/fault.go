@@ -86,7 +86,7 @@ func (r Retry) String() string { return [...]string{"never", "now", "backoff"}[r
 
 // Param is one wrong field of an input.
 type Param struct {
-	Field   string // JSON pointer-like path, "members/gateways/0/name"
+	Field   string // JSON pointer-like path, "iotGateways/0/name"
 	Given   string // what was given, shortened; empty when it must not be told
 	Allowed string // what would be accepted
 }

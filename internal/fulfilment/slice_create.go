@@ -97,14 +97,14 @@ func (o *SliceOrder) members(sl *slice.IoTSlice, newID func() string) *members {
 		kind slice.ElementKind
 		name string
 		list []slice.Element
-	}{{slice.Gateway, "gateways", o.Gateways}, {slice.Server, "servers", o.Servers}, {slice.MicroElement, "microElements", o.MicroElements}}
+	}{{slice.Gateway, "iotGateways", o.Gateways}, {slice.Server, "iotServers", o.Servers}, {slice.MicroElement, "microElements", o.MicroElements}}
 	for _, k := range kinds {
 		for i := range k.list {
 			e := &k.list[i]
 			e.Element = k.kind
 			freshElement(e, sl, newID())
 			m.elements = append(m.elements, e)
-			m.path[e] = fmt.Sprintf("members/%s/%d", k.name, i)
+			m.path[e] = fmt.Sprintf("%s/%d", k.name, i)
 		}
 	}
 	for i := range o.MicroData {

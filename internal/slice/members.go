@@ -17,13 +17,13 @@ const (
 // ValidateMembers checks what the members of a slice say of each other: names
 // once per kind, every reference naming a member, a server named where there
 // are several, limits. Each member is also validated by itself. Paths begin
-// with "members/gateways/0/", counting within the kind. The slice's own fields
+// with "iotGateways/0/", counting within the kind. The slice's own fields
 // are not checked here. It answers one Invalid fault, or nil.
 func ValidateMembers(s *IoTSlice, elements []*Element, devices []*Device, microData []*MicroData) error {
 	c := checking(KindIoTSlice)
 	c.whole("members", int64(len(elements)), 0, MaxElements)
-	c.whole("members/devices", int64(len(devices)), 0, MaxDevices)
-	c.whole("members/microData", int64(len(microData)), 0, MaxMicroData)
+	c.whole("iotDevices", int64(len(devices)), 0, MaxDevices)
+	c.whole("microData", int64(len(microData)), 0, MaxMicroData)
 	if c.e != nil {
 		return c.err()
 	}
@@ -69,7 +69,7 @@ func membersOf(elements []*Element, devices []*Device) members {
 	return m
 }
 
-var collections = map[ElementKind]string{Gateway: "gateways", Server: "servers", MicroElement: "microElements"}
+var collections = map[ElementKind]string{Gateway: "iotGateways", Server: "iotServers", MicroElement: "microElements"}
 
 func (m members) elements(c *checks, elements []*Element) {
 	count := map[ElementKind]int{}
@@ -79,7 +79,7 @@ func (m members) elements(c *checks, elements []*Element) {
 		if list == "" {
 			list = "elements"
 		}
-		at := fmt.Sprintf("members/%s/%d", list, count[e.Element])
+		at := fmt.Sprintf("%s/%d", list, count[e.Element])
 		count[e.Element]++
 		c.merge(at, e.Validate())
 		c.once(at, list, e.Name, seen)
@@ -106,7 +106,7 @@ func (m members) devices(c *checks, devices []*Device) {
 		if c.full() {
 			return
 		}
-		at := fmt.Sprintf("members/devices/%d", i)
+		at := fmt.Sprintf("iotDevices/%d", i)
 		c.merge(at, d.Validate())
 		c.once(at, "devices", d.Name, seen)
 		if d.Gateway != "" {
@@ -119,7 +119,7 @@ func (m members) devices(c *checks, devices []*Device) {
 func (m members) flows(c *checks, flows []*MicroData) {
 	seen := make(map[string]bool, len(flows))
 	for i, f := range flows {
-		at := fmt.Sprintf("members/microData/%d", i)
+		at := fmt.Sprintf("microData/%d", i)
 		c.merge(at, f.Validate())
 		c.once(at, "microData", f.Name, seen)
 		m.end(c, at+"/from", f.From)

@@ -49,36 +49,36 @@ func TestMembersThatDisagreeAreNamed(t *testing.T) {
 	breaks := map[string]func(e []*Element, d []*Device, m []*MicroData) string{
 		"gateway of a device": func(_ []*Element, d []*Device, _ []*MicroData) string {
 			d[0].Gateway = "nowhere"
-			return "members/devices/0/iotGateway"
+			return "iotDevices/0/iotGateway"
 		},
 		"a device on a server": func(e []*Element, d []*Device, _ []*MicroData) string {
 			d[0].Gateway = "mel0"
-			return "members/devices/0/iotGateway"
+			return "iotDevices/0/iotGateway"
 		},
 		"server of a gateway": func(e []*Element, _ []*Device, _ []*MicroData) string {
 			gateway(e).Server = "nowhere"
-			return "members/gateways/0/iotServer"
+			return "iotGateways/0/iotServer"
 		},
 		"a name of its own": func(e []*Element, _ []*Device, _ []*MicroData) string {
 			gateway(e).Name = "not valid"
-			return "members/gateways/0/name"
+			return "iotGateways/0/name"
 		},
 		"affinity to nobody": func(e []*Element, _ []*Device, _ []*MicroData) string {
 			gateway(e).Placement = &PlacementPolicy{AntiAffinity: []string{"nobody"}}
-			return "members/gateways/0/placementPolicy/antiAffinity/0"
+			return "iotGateways/0/placementPolicy/antiAffinity/0"
 		},
 		"affinity to itself": func(e []*Element, _ []*Device, _ []*MicroData) string {
 			gateway(e).Placement = &PlacementPolicy{Affinity: []string{"gw0"}}
-			return "members/gateways/0/placementPolicy/affinity/0"
+			return "iotGateways/0/placementPolicy/affinity/0"
 		},
 		"a flow from nowhere": func(_ []*Element, _ []*Device, m []*MicroData) string {
 			m[0].From = "nowhere"
-			return "members/microData/0/from"
+			return "microData/0/from"
 		},
 		"a flow to one of two": func(e []*Element, d []*Device, m []*MicroData) string {
 			d[len(d)-1].Name, m[0].From = "gw0", "mel9"
 			m[0].To = "gw0"
-			return "members/microData/0/to"
+			return "microData/0/to"
 		},
 	}
 	for name, brk := range breaks {
@@ -111,7 +111,7 @@ func TestNamesAreUniquePerKind(t *testing.T) {
 		t.Errorf("a gateway and a server may share a name: %v", err)
 	}
 	err := ValidateMembers(nil, []*Element{srv, gw("a"), gw("a")}, nil, nil)
-	if err == nil || fault.Of(err).Params[0].Field != "members/gateways/1/name" {
+	if err == nil || fault.Of(err).Params[0].Field != "iotGateways/1/name" {
 		t.Errorf("two gateways of one name: %v", err)
 	}
 }
