@@ -9,7 +9,7 @@ import (
 )
 
 // batchSize bounds the devices told to a gateway in one step.
-const batchSize = 500
+const batchSize = 200
 
 // removing is the state of a device that shall be gone once its gateway has
 // been told.

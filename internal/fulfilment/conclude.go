@@ -75,7 +75,53 @@ func (x *ending) conclude(ctx context.Context, tx operation.Tx) error {
 			return err
 		}
 	}
+	if err := x.untold(ctx, tx); err != nil {
+		return err
+	}
 	return x.slice(ctx, tx)
+}
+
+// untold ends the waiting of devices whose gateway could not be told of them:
+// they are FAILED until the next update, or they would wait, and start
+// operations, for ever.
+func (x *ending) untold(ctx context.Context, tx operation.Tx) error {
+	cause := "operation " + x.op.ID + " ended " + string(x.op.State)
+	if x.op.RootCause != nil {
+		cause = x.op.RootCause.Detail
+	}
+	var ranges []batch
+	for _, s := range x.op.Steps {
+		if s.Action != actProvision && s.Action != actDeprovision || s.State == operation.StepDone {
+			continue
+		}
+		b, err := decodeArgs[batch](s.Args)
+		if err != nil {
+			return err
+		}
+		ranges = append(ranges, b)
+	}
+	if x.success() && len(ranges) == 0 {
+		return nil
+	}
+	for _, state := range []slice.State{waiting, removing} {
+		rs, err := listAll(ctx, tx, operation.Query{Kind: slice.KindIoTDevice, Parent: x.sl.ID,
+			Filter: []operation.Condition{{Op: "eq", Attr: "state", Values: []string{string(state)}}}}, x.s.c.Marker)
+		if err != nil {
+			return err
+		}
+		for _, r := range rs {
+			d, ok := r.(*slice.Device)
+			within := func(b batch) bool { return ok && d.ID >= b.First && d.ID <= b.Last }
+			if !ok || x.success() && !slices.ContainsFunc(ranges, within) {
+				continue
+			}
+			d.State, d.Cause = slice.Failed, cause
+			if err := tx.Update(ctx, d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (x *ending) success() bool {

@@ -198,6 +198,14 @@ func refuse(sit *Situation, e *slice.Element, v *slice.Infrastructure) string {
 	if !sit.Plugins[v.Plugin] {
 		return fmt.Sprintf("plugin %s is not part of this service", v.Plugin)
 	}
+	if !sit.mayStay(e) || e.Run.Infrastructure != v.ID {
+		switch {
+		case v.Cordoned:
+			return "it is cordoned"
+		case v.State == slice.Inactive:
+			return "it does not answer: " + v.Cause
+		}
+	}
 	named := func(list []string) bool { return slices.Contains(list, v.ID) || slices.Contains(list, v.Name) }
 	for _, pol := range policies(sit, e) {
 		switch {

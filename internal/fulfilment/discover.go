@@ -55,6 +55,7 @@ func (s *Service) Discover(ctx context.Context, id string) (*slice.Infrastructur
 		}
 		return s.syncNodes(ctx, tx, out, nodes)
 	})
+	s.memory.sites.clear()
 	return out, werr
 }
 

@@ -182,7 +182,7 @@ func infrastructureFacts(v *slice.Infrastructure) topology.Infrastructure {
 
 // openLabel is carried by nodes that take new functions. No label of a person
 // can be spelled like it.
-const openLabel = "~open"
+const openLabel = "~accepts-new"
 
 // nodeFacts is a node as the placer knows it; what it does not say itself its
 // infrastructure says.

@@ -172,7 +172,7 @@ func (p *planner) install(e *slice.Element) {
 		return
 	}
 	moved := ""
-	if _, ok := p.able(e).Gateway.(platform.Mover); ok && kind == anew && e.Run != nil && e.Run.ReadyAt != nil {
+	if _, ok := p.able(e).Gateway.(platform.Mover); ok && p.movable(e, kind) {
 		s := operation.Step{ID: stepID(actMove, e), Action: actMove, Target: e.ID, TargetName: e.Name, Infrastructure: infra, Optional: true}
 		moved = p.add(s, linkArgs{Element: e.ID}, p.applied[e.ID])
 	}
@@ -183,6 +183,11 @@ func (p *planner) install(e *slice.Element) {
 		}
 		p.add(s, linkArgs{e.ID, server.ID}, connect, p.applied[e.ID], moved)
 	}
+}
+
+// movable: a former instance runs, at a site that answers.
+func (p *planner) movable(e *slice.Element, kind change) bool {
+	return kind == anew && e.Run != nil && e.Run.ReadyAt != nil && !p.sit.silent(e.Run.Infrastructure)
 }
 
 // linked reports whether an element can be connected to its server: both

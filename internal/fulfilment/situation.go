@@ -53,10 +53,18 @@ func (s *Situation) doomed(e *slice.Element) bool {
 // named: the operation is about this element in particular.
 func (s *Situation) named(e *slice.Element) bool { return slices.Contains(s.params.Elements, e.ID) }
 
+// silent: the infrastructure does not answer.
+func (s *Situation) silent(infrastructure string) bool {
+	v := s.Sites[infrastructure]
+	return v != nil && v.State == slice.Inactive
+}
+
 // mayStay: the element runs and need not move.
 func (s *Situation) mayStay(e *slice.Element) bool {
 	switch {
 	case e.Run == nil || e.Run.Node == "":
+		return false
+	case s.Type == operation.Heal && s.silent(e.Run.Infrastructure):
 		return false
 	case s.Type == operation.Migrate && s.named(e), s.params.Replace && (len(s.params.Elements) == 0 || s.named(e)):
 		return false

@@ -385,6 +385,33 @@ func TestATerminateThatCannotReachASiteLeavesATombstone(t *testing.T) {
 	w.agree()
 }
 
+func TestHealLeavesASiteThatDoesNotAnswer(t *testing.T) {
+	w := newWorld(t)
+	w.tenancy()
+	a := w.site("site-a")
+	w.run()
+	sl := w.up(w.order("one"))
+	b := w.site("site-b")
+	w.script(a, &simulated.Script{Loss: simulated.Partitioned})
+	if v, err := w.svc.Discover(w.ctx, a.ID); err != nil || v.State != slice.Inactive || v.Cause == "" {
+		t.Fatalf("%+v %v", v, err)
+	}
+	op := w.done(w.svc.Order(w.ctx, sl.ID, fulfilment.Request{Type: operation.Heal}, fulfilment.Options{}))
+	if op.Outcome != operation.OutcomeOrphaned || len(op.Leftovers) != 2 {
+		t.Errorf("%s %+v", op.Outcome, op.Leftovers)
+	}
+	for _, e := range []*slice.Element{w.member(slice.KindIoTGateway, sl, "edge"), w.member(slice.KindIoTServer, sl, "cloud")} {
+		if e.State != slice.Active || e.Run.Infrastructure != b.ID || e.Previous != nil {
+			t.Errorf("%s is %s at %+v, before %+v", e.Name, e.State, e.Run, e.Previous)
+		}
+	}
+	if st := w.deviceStates(sl)["sensor"]; st != slice.Active {
+		t.Errorf("the device is %s", st)
+	}
+	w.script(a, &simulated.Script{})
+	w.agree()
+}
+
 func TestTerminateSupersedesAHeldOperation(t *testing.T) {
 	w := newWorld(t)
 	w.tenancy()

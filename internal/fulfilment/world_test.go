@@ -30,7 +30,7 @@ type world struct {
 }
 
 // lease is short, so that what a killed runner held is taken over soon.
-const lease = 400 * time.Millisecond
+const lease = 1500 * time.Millisecond
 
 // quick limits let tests see the end of operations soon.
 func quick() operation.Limits {
