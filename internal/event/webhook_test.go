@@ -87,7 +87,7 @@ func loopback() *Guard {
 func deliver(t *testing.T, l *log, h *Hub, change func(*Config)) context.CancelFunc {
 	c := Config{
 		Hub: h, Store: l, Progress: l, Guard: loopback(), MinPause: time.Millisecond, MaxPause: 5 * time.Millisecond,
-		LeaseTTL: 30 * time.Millisecond, Secrets: vault{"a/pw": []byte(password)},
+		LeaseTTL: 300 * time.Millisecond, Secrets: vault{"a/pw": []byte(password)},
 	}
 	if change != nil {
 		change(&c)
@@ -355,12 +355,12 @@ func TestLead(t *testing.T) {
 			return holder == me, nil
 		}
 	}
-	deliver(t, l, h, func(c *Config) { c.Lead = lead("one") })
-	deliver(t, l, h, func(c *Config) { c.Lead = lead("two") })
+	deliver(t, l, h, func(c *Config) { c.Lead, c.LeaseTTL = lead("one"), 30*time.Millisecond })
+	deliver(t, l, h, func(c *Config) { c.Lead, c.LeaseTTL = lead("two"), 30*time.Millisecond })
 	for i := range 20 {
 		l.emit(event("a", i))
 	}
-	until(t, "delivered by one", func() bool { return len(rc.positions()) == 20 })
+	until(t, "delivered by one", func() bool { ps := rc.positions(); return len(ps) > 0 && ps[len(ps)-1] == 21 })
 	mu.Lock()
 	holder = "two"
 	mu.Unlock()

@@ -128,7 +128,7 @@ func fences(t *testing.T, h Harness) {
 	db, second := h.Fresh(t)
 	op := newOperation(slice.NewID())
 	insertOperation(t, db, op)
-	mine := claim(t, db, "one", 30*time.Millisecond)
+	mine := claim(t, db, "one", time.Minute)
 	if len(mine) != 1 || mine[0].Fence < 1 {
 		t.Fatalf("claimed %+v", mine)
 	}
@@ -137,11 +137,13 @@ func fences(t *testing.T, h Harness) {
 	if err := db.Save(t.Context(), &old, nil); err != nil || old.Revision != 2 {
 		t.Fatalf("save under the lease: revision %d, %v", old.Revision, err)
 	}
-	if ids, err := db.Renew(t.Context(), "one", []string{op.ID, "no such"}, 50*time.Millisecond); err != nil || !slices.Equal(ids, []string{op.ID}) {
-		t.Fatalf("renewed %v, %v", ids, err)
-	}
-	if got := claim(t, second, "two", time.Minute); len(got) != 0 {
-		t.Fatalf("claimed under another's lease: %+v", got)
+	for _, lease := range []time.Duration{time.Minute, time.Millisecond} {
+		if got := claim(t, second, "two", time.Minute); len(got) != 0 {
+			t.Fatalf("claimed under another's lease: %+v", got)
+		}
+		if ids, err := db.Renew(t.Context(), "one", []string{op.ID, "no such"}, lease); err != nil || !slices.Equal(ids, []string{op.ID}) {
+			t.Fatalf("renewed %v, %v", ids, err)
+		}
 	}
 	var next []operation.Operation
 	until(t, "the lease is over", func() bool { next = claim(t, second, "two", time.Minute); return len(next) == 1 })
@@ -239,12 +241,16 @@ func wakes(t *testing.T, h Harness) {
 		t.Fatalf("%v, %v", sigs, err)
 	}
 	cur.SignalsSeen = sigs[1].Position
-	cur.Wake = time.Now().Add(50 * time.Millisecond)
+	cur.Wake = time.Now().Add(time.Hour)
 	if err := db.Save(t.Context(), &cur, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := claim(t, db, "four", time.Minute); len(got) != 0 {
 		t.Fatal("claimed before its time although no signal is left")
+	}
+	cur.Wake = time.Now().Add(20 * time.Millisecond) // nobody has claimed it: the fence holds
+	if err := db.Save(t.Context(), &cur, nil); err != nil {
+		t.Fatal(err)
 	}
 	until(t, "its time comes", func() bool { return len(claim(t, second, "four", time.Minute)) == 1 })
 	if err := second.Release(t.Context(), "four", op.ID, time.Now().Add(time.Hour)); err != nil {
