@@ -70,7 +70,7 @@ type Product struct {
 	//
 	// MaxProperties: 32
 	// Required: true
-	Packaging map[string]Packaging `json:"packaging"`
+	Packaging map[string]*Packaging `json:"packaging"`
 
 	// Adapter that talks to its API (lite, edgex, mainflux); empty when nothing needs to be told to it.
 	// Max Length: 63

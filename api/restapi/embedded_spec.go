@@ -11266,6 +11266,7 @@ func init() {
           "type": "object",
           "maxProperties": 32,
           "additionalProperties": {
+            "x-nullable": true,
             "$ref": "#/definitions/Packaging"
           }
         },
@@ -26059,6 +26060,7 @@ func init() {
           "type": "object",
           "maxProperties": 32,
           "additionalProperties": {
+            "x-nullable": true,
             "$ref": "#/definitions/Packaging"
           }
         },

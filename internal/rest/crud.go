@@ -149,6 +149,9 @@ func (a *api) create(r *http.Request, x slice.Resource, err error, dryRun *bool)
 		return a.fail(r, err)
 	}
 	res, err := a.deps.Changes.Create(r.Context(), x, o)
+	if err == nil && o.DryRun && res.Resource == nil {
+		res.Resource = x
+	}
 	return a.changed(r, res, err)
 }
 
@@ -163,6 +166,11 @@ func (a *api) patch(r *http.Request, kind slice.Kind, id string, dryRun *bool) m
 		return a.fail(r, err)
 	}
 	res, err := a.deps.Changes.Patch(r.Context(), kind, id, change, o)
+	if err == nil && o.DryRun && res.Resource == nil {
+		if res.Resource, err = a.deps.Reads.Get(r.Context(), kind, id); err == nil {
+			err = change(res.Resource)
+		}
+	}
 	return a.changed(r, res, err)
 }
 

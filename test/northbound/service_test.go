@@ -109,6 +109,7 @@ func (s *service) call(key, method, path string, body any, headers ...string) re
 	} else {
 		_ = json.Unmarshal(out.body, &out.object)
 	}
+	conforms(s.t, method, path, out)
 	return out
 }
 
