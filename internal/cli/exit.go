@@ -86,7 +86,7 @@ func (p *problem) exitCode() int {
 	switch p.status {
 	case http.StatusNotFound, http.StatusGone:
 		return exitNotFound
-	case http.StatusConflict, http.StatusPreconditionFailed:
+	case http.StatusConflict, http.StatusPreconditionFailed, http.StatusSeeOther:
 		return exitConflict
 	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
 		return exitInvalid

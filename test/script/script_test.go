@@ -4,7 +4,10 @@ package script
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -29,6 +32,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true,
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
 		Setup: func(env *testscript.Env) error {
 			server, key, stop, err := serve(filepath.Join(env.WorkDir, ".data"))
 			if err != nil {
@@ -67,4 +71,18 @@ func serve(dir string) (server, keyFile string, stop func(), err error) {
 		defer cancel()
 		_ = a.Stop(ctx)
 	}, nil
+}
+
+// exits runs a command and wants an exit code: exits 9 slicectl slice heal s1.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND ARGS…")
+	}
+	got := 0
+	if e, ok := errors.AsType[*exec.ExitError](ts.Exec(args[1], args[2:]...)); ok {
+		got = e.ExitCode()
+	}
+	if fmt.Sprint(got) != args[0] {
+		ts.Fatalf("%v: exit code %d, want %s", args[1:], got, args[0])
+	}
 }
