@@ -93,6 +93,9 @@ func (r *Runner) submitLocked(c *call) {
 func (r *Runner) pumpLocked(name string, s *site) {
 	for c := s.pop(); c != nil; c = s.pop() {
 		c.queued, c.running, c.started = false, true, time.Now()
+		if !c.again && c.f.calls[c.step.ID] == c {
+			c.f.inbox = append(c.f.inbox, message{ev: Event{Kind: StepQueued, Step: c.step.ID, Call: c.number}})
+		}
 		r.out++
 		r.calls.Go(func() { r.run(c) })
 	}

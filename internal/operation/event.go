@@ -19,6 +19,9 @@ const (
 	StepSucceeded
 	// StepProgressed: the call is accepted and waits; Progress is the evidence.
 	StepProgressed
+	// StepQueued: the call waits for its turn at its site, or has just got it;
+	// the time of its attempt counts from now.
+	StepQueued
 	// StepErred: Cause says why the call failed; its effect is unknown.
 	StepErred
 	// Signalled: a person's word, Verb and Mode.

@@ -82,7 +82,7 @@ func (r *Runner) worker() {
 		f := r.ready[0]
 		r.ready[0] = nil
 		r.ready = r.ready[1:]
-		inbox := f.inbox
+		inbox := append(f.inbox, r.queuedLocked(f)...)
 		f.inbox = nil
 		dropped := f.dropped
 		r.busy++
@@ -106,6 +106,17 @@ func (r *Runner) worker() {
 		}
 		r.mu.Unlock()
 	}
+}
+
+// queuedLocked tells of calls that wait for their turn: no time of theirs passes.
+func (r *Runner) queuedLocked(f *flight) []message {
+	var out []message
+	for id, c := range f.calls {
+		if c.queued && !c.again && !c.stopped {
+			out = append(out, message{ev: Event{Kind: StepQueued, Step: id, Call: c.number}})
+		}
+	}
+	return out
 }
 
 func (r *Runner) lookAt(f *flight) {

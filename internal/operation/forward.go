@@ -69,6 +69,8 @@ func (m *machine) append(steps []Step) []Step {
 // outcome applies what became of a call, in either direction.
 func (m *machine) outcome(s *Step, ev Event) {
 	switch {
+	case ev.Kind == StepQueued:
+		s.StartedAt = m.now
 	case ev.Kind == StepProgressed:
 		s.Progress = ev.Progress
 	case ev.Kind == StepSucceeded && s.State == StepUndoing:

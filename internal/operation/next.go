@@ -74,7 +74,7 @@ func (m *machine) take(ev Event) {
 		m.planned(ev.Steps)
 	case PlanFailed:
 		m.planFailed(ev.Cause)
-	case StepSucceeded, StepProgressed, StepErred:
+	case StepSucceeded, StepProgressed, StepQueued, StepErred:
 		if s := m.out1(ev.Step, ev.Call); s != nil {
 			m.outcome(s, ev)
 		}

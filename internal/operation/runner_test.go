@@ -178,7 +178,20 @@ func TestTwoRunnersShareTheWork(t *testing.T) {
 }
 
 // frozen is a store whose heartbeats do not come through: a paused replica's.
-type frozen struct{ operation.Store }
+// It has claimed once and does not come to claiming again.
+type frozen struct {
+	operation.Store
+	claimed *atomic.Bool
+}
+
+func (f frozen) Claim(ctx context.Context, owner string, schema, limit int, lease time.Duration) ([]operation.Operation, error) {
+	if f.claimed.Load() {
+		return nil, nil
+	}
+	ops, err := f.Store.Claim(ctx, owner, schema, limit, lease)
+	f.claimed.Store(len(ops) > 0)
+	return ops, err
+}
 
 func (frozen) Renew(context.Context, string, []string, time.Duration) ([]string, error) {
 	return nil, fault.New(fault.Unavailable, "paused")
@@ -203,7 +216,7 @@ func TestASuccessorTakesOverAndLateWritesAreRefused(t *testing.T) {
 	t.Cleanup(open)
 	const lease = 300 * time.Millisecond
 	var tries atomic.Int64
-	stop := start(t, operation.RunnerConfig{Store: saves{frozen{db}, &tries}, Executor: paused, Lease: lease, Drain: time.Millisecond})
+	stop := start(t, operation.RunnerConfig{Store: saves{frozen{db, new(atomic.Bool)}, &tries}, Executor: paused, Lease: lease, Drain: time.Millisecond})
 	<-held
 	start(t, operation.RunnerConfig{Store: db, Executor: next, Lease: lease})
 	op := inState(t, db, id, operation.Completed)
@@ -306,6 +319,28 @@ func TestWaitingStepsHoldNoGoroutines(t *testing.T) {
 	ready.Store(true)
 	for _, id := range ids {
 		inState(t, db, id, operation.Completed)
+	}
+}
+
+func TestWaitingForATurnIsNoTimeout(t *testing.T) {
+	db := openStore(t)
+	s := newScript()
+	s.do = func(ctx context.Context, _ operation.Call) (operation.Outcome, error) {
+		select {
+		case <-ctx.Done():
+			return operation.Outcome{}, ctx.Err()
+		case <-time.After(40 * time.Millisecond):
+			return operation.Outcome{Done: true}, nil
+		}
+	}
+	// Twenty calls, one at a time, take three times as long as one attempt may.
+	ids := submit(t, db, 10, func(op *operation.Operation) { op.Limits.StepTimeout = 250 * time.Millisecond })
+	start(t, operation.RunnerConfig{Store: db, Executor: s, SiteLimit: func(string) int { return 1 }})
+	for _, id := range ids {
+		inState(t, db, id, operation.Completed)
+		if s.count(id+"a") != 1 || s.count(id+"b") != 1 {
+			t.Errorf("a was carried out %d times, b %d", s.count(id+"a"), s.count(id+"b"))
+		}
 	}
 }
 
