@@ -1,8 +1,10 @@
 package cli
 
+import "slices"
+
 // nouns is the table of everything that can be created, read, listed, changed
 // and deleted. It is filled once, here.
-var nouns = append(append(places(), members()...), others()...)
+var nouns = slices.Concat(places(), members(), others(), networks())
 
 func places() []*noun {
 	return []*noun{
@@ -209,6 +211,18 @@ func others() []*noun {
 			},
 		},
 		{
+			name: "audit", what: "the audit trail", collection: "auditRecords", readOnly: true, listOnly: true,
+			columns: []column{
+				{"TIME", "time", false}, {"ACTOR", "actorId", false}, {"ACTION", "action", false}, {"KIND", "resourceKind", false},
+				{"NAME", "resourceName", false}, {"OPERATION", "lcmOpOccId", true}, {"REQUEST", "requestId", true}, {"ID", "id", true},
+			},
+		},
+	}
+}
+
+func networks() []*noun {
+	return []*noun{
+		{
 			name: "network-slice", refs: map[string]string{"networkSliceSubnetIds": "network-subnet"},
 			what: "a 3GPP network slice", collection: "networkSlices", cascades: true,
 			columns: withMeta(column{"STATE", "state", false}, column{"SUBNETS", "networkSliceSubnetIds", true}),
@@ -240,13 +254,6 @@ func others() []*noun {
 				{"customer", "customer", str, "whom it serves"},
 				{"type", "serviceType", str, "kind of service"},
 				{"slice", "iotSliceIds", words, "slices that deliver it"},
-			},
-		},
-		{
-			name: "audit", what: "the audit trail", collection: "auditRecords", readOnly: true, listOnly: true,
-			columns: []column{
-				{"TIME", "time", false}, {"ACTOR", "actorId", false}, {"ACTION", "action", false}, {"KIND", "resourceKind", false},
-				{"NAME", "resourceName", false}, {"OPERATION", "lcmOpOccId", true}, {"REQUEST", "requestId", true}, {"ID", "id", true},
 			},
 		},
 	}
