@@ -78,6 +78,9 @@ func (s *search) pair(from, to int32) *pairState {
 	if s.others && !s.opts.FactsAreFree {
 		p.others = s.ledger.links[topology.Pair{From: from, To: to}].kbit
 	}
+	if p.cap >= topology.Infinite {
+		p.cap = endless
+	}
 	p.free = p.cap - p.others - s.opts.Headroom.BandwidthKbit
 	t.list = append(t.list, p)
 	return &t.list[len(t.list)-1]

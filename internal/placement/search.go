@@ -220,7 +220,7 @@ func (s *search) load(slot *nodeSlot, n int32) *nodeState {
 	if s.others && !s.opts.FactsAreFree && int(n) < len(s.ledger.nodes) {
 		st.used = s.ledger.nodes[n].used
 	}
-	st.free = minus(minus(c, st.used), s.opts.Headroom.Node)
+	st.free = minus(minus(limitless(c), st.used), s.opts.Headroom.Node)
 	if !up {
 		st.free = topology.Capacity{CPU: -1, Memory: -1, Storage: -1}
 	}
@@ -229,6 +229,19 @@ func (s *search) load(slot *nodeSlot, n int32) *nodeState {
 	st.phiNow = st.basePhi
 	s.touched = append(s.touched, n)
 	return st
+}
+
+// endless is what a capacity without limit counts as: no sum of requirements
+// comes near it, nor overflows beside it.
+const endless int64 = 1 << 60
+
+func limitless(c topology.Capacity) topology.Capacity {
+	for _, v := range [3]*int64{&c.CPU, &c.Memory, &c.Storage} {
+		if *v >= topology.Infinite {
+			*v = endless
+		}
+	}
+	return c
 }
 
 // credit gives back what a given demand holds on a node: its own holdings are

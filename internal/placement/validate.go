@@ -13,6 +13,8 @@ import (
 const (
 	MaxElements = 10_000
 	MaxFlows    = 100_000
+	// MaxQuantity is the most that one element or flow may ask for.
+	MaxQuantity int64 = 1 << 40
 )
 
 // Validate checks a demand by itself. Errors are Invalid faults that name the
@@ -46,8 +48,14 @@ func (d *Demand) Validate() error {
 }
 
 func (e *Element) validate(field string) error {
-	if err := e.Requirements.Hardware().Validate(field + "/requirements"); err != nil {
-		return err
+	r := e.Requirements
+	for _, q := range [3]struct {
+		name  string
+		value int64
+	}{{"cpu", r.CPU}, {"memory", r.Memory}, {"storage", r.Storage}} {
+		if q.value < 0 || q.value > MaxQuantity {
+			return fault.Field(field+"/requirements/"+q.name, fmt.Sprint(q.value), fmt.Sprintf("0 to %d", MaxQuantity))
+		}
 	}
 	for k, kind := range e.AllowedKinds {
 		if !slices.Contains(topology.Kinds(), kind) {
@@ -95,8 +103,8 @@ func (f *Flow) validate(field string, ids map[string]bool) error {
 	if math.IsNaN(f.MaxLoss) || f.MaxLoss < 0 || f.MaxLoss > 1 {
 		return fault.Field(field+"/maxLoss", fmt.Sprint(f.MaxLoss), "0 (no bound) to 1")
 	}
-	if f.BandwidthKbit < 0 {
-		return fault.Field(field+"/bandwidthKbit", fmt.Sprint(f.BandwidthKbit), "0 or more")
+	if f.BandwidthKbit < 0 || f.BandwidthKbit > MaxQuantity {
+		return fault.Field(field+"/bandwidthKbit", fmt.Sprint(f.BandwidthKbit), fmt.Sprintf("0 to %d", MaxQuantity))
 	}
 	return nil
 }

@@ -12,17 +12,18 @@ import (
 func TestBadDemands(t *testing.T) {
 	e := func(id string) Element { return Element{ID: id} }
 	for field, d := range map[string]Demand{
-		"id":                          {},
-		"elements/0/id":               {ID: "d", Elements: []Element{{}}},
-		"elements/1/id":               {ID: "d", Elements: []Element{e("a"), e("a")}},
-		"elements/0/kind":             {ID: "d", Elements: []Element{{ID: "a", Kind: "robot"}}},
-		"elements/0/allowedKinds/0":   {ID: "d", Elements: []Element{{ID: "a", AllowedKinds: []topology.Kind{"MOON"}}}},
-		"elements/0/requirements/cpu": {ID: "d", Elements: []Element{{ID: "a", Requirements: Requirements{CPU: -1}}}},
-		"flows/0/from":                {ID: "d", Elements: []Element{e("a")}, Flows: []Flow{{From: "ghost", To: "a"}}},
-		"flows/0/to":                  {ID: "d", Elements: []Element{e("a")}, Flows: []Flow{{From: "a"}}},
-		"flows/0/maxLatencyMs":        {ID: "d", Elements: []Element{e("a"), e("b")}, Flows: []Flow{{From: "a", To: "b", MaxLatencyMS: math.NaN()}}},
-		"flows/0/bandwidthKbit":       {ID: "d", Elements: []Element{e("a"), e("b")}, Flows: []Flow{{From: "a", To: "b", BandwidthKbit: -1}}},
-		"elements/0/affinity":         {ID: "d", Elements: []Element{{ID: "a", Affinity: []string{"g"}, AntiAffinity: []string{"g"}}}},
+		"id":                             {},
+		"elements/0/id":                  {ID: "d", Elements: []Element{{}}},
+		"elements/1/id":                  {ID: "d", Elements: []Element{e("a"), e("a")}},
+		"elements/0/kind":                {ID: "d", Elements: []Element{{ID: "a", Kind: "robot"}}},
+		"elements/0/allowedKinds/0":      {ID: "d", Elements: []Element{{ID: "a", AllowedKinds: []topology.Kind{"MOON"}}}},
+		"elements/0/requirements/cpu":    {ID: "d", Elements: []Element{{ID: "a", Requirements: Requirements{CPU: -1}}}},
+		"elements/0/requirements/memory": {ID: "d", Elements: []Element{{ID: "a", Requirements: Requirements{Memory: math.MaxInt64}}}},
+		"flows/0/from":                   {ID: "d", Elements: []Element{e("a")}, Flows: []Flow{{From: "ghost", To: "a"}}},
+		"flows/0/to":                     {ID: "d", Elements: []Element{e("a")}, Flows: []Flow{{From: "a"}}},
+		"flows/0/maxLatencyMs":           {ID: "d", Elements: []Element{e("a"), e("b")}, Flows: []Flow{{From: "a", To: "b", MaxLatencyMS: math.NaN()}}},
+		"flows/0/bandwidthKbit":          {ID: "d", Elements: []Element{e("a"), e("b")}, Flows: []Flow{{From: "a", To: "b", BandwidthKbit: -1}}},
+		"elements/0/affinity":            {ID: "d", Elements: []Element{{ID: "a", Affinity: []string{"g"}, AntiAffinity: []string{"g"}}}},
 		// a ring: a–b by g, b–c by h, and a kept apart from c
 		"elements/2/affinity": {ID: "d", Elements: []Element{{ID: "a", Affinity: []string{"g"}, AntiAffinity: []string{"x"}}, {ID: "b", Affinity: []string{"g", "h"}}, {ID: "c", Affinity: []string{"h"}, AntiAffinity: []string{"x"}}}},
 	} {

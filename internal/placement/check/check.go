@@ -255,7 +255,7 @@ func (c *checker) nodes() {
 			{"memory", u.memory, mine.memory, used.Memory, room.Memory, h.Memory},
 			{"storage", u.storage, mine.storage, used.Storage, room.Storage, h.Storage},
 		} {
-			if x.need+x.spared > x.capacity-x.used+x.own {
+			if x.capacity < topology.Infinite && x.need+x.spared > x.capacity-x.used+x.own {
 				c.add("", "", x.rule, "node %q gives out %d beside %d of others and %d spared, of %d", name, x.need, x.used-x.own, x.spared, x.capacity)
 			}
 		}
@@ -274,7 +274,7 @@ func (c *checker) links() {
 		if c.st.Ledger != nil && !c.o.FactsAreFree {
 			used, _ = c.st.Ledger.LinkRow(p.from, p.to)
 		}
-		if kbit+c.o.Headroom.BandwidthKbit > path.BandwidthKbit-used+c.past[p] {
+		if path.BandwidthKbit < topology.Infinite && kbit+c.o.Headroom.BandwidthKbit > path.BandwidthKbit-used+c.past[p] {
 			c.add("", "", "bandwidth", "%q to %q gives out %d beside %d of others and %d spared, of %d", p.from, p.to, kbit, used-c.past[p], c.o.Headroom.BandwidthKbit, path.BandwidthKbit)
 		}
 	}
