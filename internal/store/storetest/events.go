@@ -259,6 +259,9 @@ func audit(t *testing.T, h Harness) {
 		if r.Action != action || r.Actor != "key-1" || r.Role != slice.TenantAdmin || r.Request != "req-1" || r.Resource != s.ID || r.Name != s.Name || r.Tenant != "t" || r.Kind != slice.KindIoTSlice {
 			t.Errorf("%s: %+v", action, r)
 		}
+		if since := time.Since(r.Time); since < -time.Minute || since > time.Hour {
+			t.Errorf("%s: at %s", action, r.Time)
+		}
 		if (len(r.Before) == 0) != (action == "CREATE") || (len(r.After) == 0) != (action == "DELETE") {
 			t.Errorf("%s: before %s, after %s", action, r.Before, r.After)
 		}
