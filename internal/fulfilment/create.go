@@ -1,6 +1,7 @@
 package fulfilment
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"time"
@@ -98,7 +99,11 @@ func (u *unit) createPlain(ctx context.Context, r slice.Resource) (Result, error
 	if err != nil {
 		return Result{}, err
 	}
-	*r.Head() = fresh(*r.Head(), tenant, u.s.c.NewID())
+	h := r.Head()
+	*h = fresh(*h, tenant, u.s.c.NewID())
+	if r.Kind() == slice.KindSubscription && h.Name == "" {
+		h.Name = h.ID // names are unique per tenant, and it need not have one
+	}
 	return u.store(ctx, r)
 }
 
@@ -197,22 +202,35 @@ func (u *unit) createBelow(ctx context.Context, r slice.Resource, infrastructure
 	return u.store(ctx, r)
 }
 
-// checkLink refuses ends that do not exist.
+// checkLink finds the ends, given by id or name, and refuses those that do not
+// exist.
 func (u *unit) checkLink(ctx context.Context, l *slice.Link) error {
+	l.Level = cmp.Or(l.Level, "NODE")
 	if err := l.Validate(); err != nil {
 		return err
 	}
-	kind := slice.KindNode
+	kind, parent := slice.KindNode, l.Infrastructure
 	if l.Level == "INFRASTRUCTURE" {
-		kind = slice.KindInfrastructure
+		kind, parent = slice.KindInfrastructure, ""
 	}
-	for field, id := range map[string]string{"from": l.From, "to": l.To} {
-		if _, err := get(ctx, u.Tx, kind, id); err != nil {
-			if fault.Is(err, fault.NotFound) {
-				return fault.Field(field, id, "the id of one of "+string(kind))
-			}
+	for _, end := range []struct {
+		field string
+		ref   *string
+	}{{"from", &l.From}, {"to", &l.To}} {
+		r, err := get(ctx, u.Tx, kind, *end.ref)
+		if fault.Is(err, fault.NotFound) {
+			r, err = u.ByName(ctx, kind, l.Tenant, parent, *end.ref)
+		}
+		if fault.Is(err, fault.NotFound) {
+			return fault.Field(end.field, *end.ref, "the id or name of one of "+string(kind))
+		}
+		if err != nil {
 			return err
 		}
+		*end.ref = r.Head().ID
+	}
+	if l.From == l.To {
+		return fault.Field("to", l.To, "another end than from")
 	}
 	return nil
 }
