@@ -7,8 +7,8 @@ import (
 	"github.com/osmoslice/osmoslice/internal/topology"
 )
 
-// link2 is the flows between two units of a demand, both directions together.
-type link2 struct {
+// unitLink is the flows between two units of a demand, both directions together.
+type unitLink struct {
 	a, b  int32
 	flows float64
 }
@@ -48,18 +48,18 @@ func (c *compiled) crossingFloor(s *topology.Snapshot, obj *objective, k *sitesC
 }
 
 // links lists the pairs of units that have flows, each once.
-func (c *compiled) links() []link2 {
-	var out []link2
+func (c *compiled) links() []unitLink {
+	var out []unitLink
 	for k := range c.flows {
 		f := &c.flows[k]
 		if f.a < 0 || f.b < 0 {
 			continue
 		}
 		a, b := min(f.a, f.b), max(f.a, f.b)
-		i := slices.IndexFunc(out, func(l link2) bool { return l.a == a && l.b == b })
+		i := slices.IndexFunc(out, func(l unitLink) bool { return l.a == a && l.b == b })
 		if i < 0 {
 			i = len(out)
-			out = append(out, link2{a: a, b: b})
+			out = append(out, unitLink{a: a, b: b})
 		}
 		out[i].flows++
 	}
@@ -85,15 +85,15 @@ func meet(a, b *sites, kind int) bool {
 
 // between counts flows of links that cost nothing by themselves: a unit between
 // two that share no site cannot be with both. No flow is counted twice.
-func (c *compiled) between(links []link2, k *sitesCache) (count float64) {
+func (c *compiled) between(links []unitLink, k *sitesCache) (count float64) {
 	for mid := range c.units {
-		var near []*link2
+		var near []*unitLink
 		for i := range links {
 			if l := &links[i]; l.a == int32(mid) || l.b == int32(mid) {
 				near = append(near, l)
 			}
 		}
-		slices.SortFunc(near, func(x, y *link2) int { return cmp.Compare(y.flows, x.flows) })
+		slices.SortFunc(near, func(x, y *unitLink) int { return cmp.Compare(y.flows, x.flows) })
 		for i, x := range near {
 			for _, y := range near[i+1:] {
 				p, q := x.a+x.b-int32(mid), y.a+y.b-int32(mid)

@@ -131,7 +131,7 @@ func (s *search) build(demands []Demand) []Outcome {
 	s.others = s.ledger != nil && len(s.ledger.held) > holders
 	s.rank(demands)
 	for k := range s.demands {
-		s.load1(int32(k))
+		s.loadDemand(int32(k))
 	}
 	return outcomes
 }
@@ -196,8 +196,8 @@ func (s *search) rank(demands []Demand) {
 	}
 }
 
-// load1 loads the units and flows of one demand and credits what it holds.
-func (s *search) load1(dem int32) {
+// loadDemand loads the units and flows of one demand and credits what it holds.
+func (s *search) loadDemand(dem int32) {
 	d := &s.demands[dem]
 	c := d.c
 	d.first = int32(len(s.elems))

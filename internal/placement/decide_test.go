@@ -77,3 +77,21 @@ func nodeOf(d *Decision, demand, element string) string {
 	}
 	return ""
 }
+
+// TestStaleFacts: a preview is told which of its nodes and links have changed.
+func TestStaleFacts(t *testing.T) {
+	snap := small(t)
+	d := Decide(State{Snapshot: snap}, []Demand{twoElements()}, Options{})
+	if got := d.StaleFacts(snap); len(got) != 0 {
+		t.Errorf("nothing changed: %v", got)
+	}
+	e1, _ := snap.Index("e1")
+	c1, _ := snap.Index("c1")
+	now, err := snap.ApplyPatch(topology.Patch{Nodes: []topology.NodeValue{{Node: e1}}, Links: []topology.LinkValue{{From: c1, To: e1, Down: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := d.StaleFacts(now); len(got) != 2 || got[0] != "c1 -> e1" || got[1] != "e1" {
+		t.Errorf("%v", got)
+	}
+}

@@ -1,6 +1,10 @@
 package placement
 
-import "github.com/osmoslice/osmoslice/internal/topology"
+import (
+	"slices"
+
+	"github.com/osmoslice/osmoslice/internal/topology"
+)
 
 // State is what a decision is made on.
 type State struct {
@@ -63,14 +67,13 @@ type Plan struct {
 // Empty reports whether nothing changes.
 func (p *Plan) Empty() bool { return len(p.Remove)+len(p.Migrate)+len(p.Add) == 0 }
 
-// RowUse is one ledger row that a decision changes or relies on.
+// RowUse is one ledger row that a decision changes.
 type RowUse struct {
 	From    string            `json:"from"`           // node id
 	To      string            `json:"to,omitempty"`   // node id, for a link row; empty for a node row
 	Version uint64            `json:"version"`        // the check-index: version the decision was made on
 	Take    topology.Capacity `json:"take,omitzero"`  // change of what the node gives out; negative frees
 	Kbit    int64             `json:"kbit,omitempty"` // change of what the link gives out
-	Kept    bool              `json:"kept,omitempty"` // only relied on, not changed
 }
 
 // Terms is a cost by its causes; each is already multiplied by its weight.
@@ -143,4 +146,36 @@ func (d *Decision) Outcome(demand string) *Outcome {
 		}
 	}
 	return nil
+}
+
+// StaleFacts names the nodes and links of the decision's placements whose facts
+// have changed between the snapshot it was made on and a later one of the same
+// lineage: before a preview is carried out, none must have. When the changes
+// are no longer remembered it says so with the word "topology".
+func (d *Decision) StaleFacts(now *topology.Snapshot) []string {
+	changed, ok := now.ChangesSince(d.Revision)
+	if !ok || changed.Groups {
+		return []string{"topology"}
+	}
+	var out []string
+	for i := range d.Outcomes {
+		used := map[int32]bool{}
+		for _, a := range d.Outcomes[i].Placement {
+			if n, ok := now.Known(a.Node); ok {
+				used[n] = true
+			}
+		}
+		for _, n := range changed.Nodes {
+			if used[n] {
+				out = append(out, now.ID(n))
+			}
+		}
+		for _, l := range changed.Links {
+			if used[l.From] && used[l.To] {
+				out = append(out, now.ID(l.From)+" -> "+now.ID(l.To))
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }

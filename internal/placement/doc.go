@@ -22,9 +22,14 @@
 // reads it runs; guard both with one lock (a decision takes microseconds). A
 // Ledger row is a node or an ordered node pair; every change of what a row
 // gives out raises its version. Decision.Rows names exactly the rows the plan
-// changes or, for kept elements, relies on, with the version each had. Commit
+// changes, with the version each had; a kept element changes none. Commit
 // refuses with a fault.Conflict, retry now, naming the row, when one has moved.
-// Prepare compiles a Demand once, so that deciding it again costs less.
+// Decision.StaleFacts names nodes and links whose facts have changed since, for
+// a preview that is carried out later. Prepare compiles a Demand once, so that
+// deciding it again costs less.
+//
+// Explain, WhyNot and Survivability answer questions about a decision on the
+// state it was made on; Survivability tries every single loss on a copy.
 //
 // # Semantics
 //

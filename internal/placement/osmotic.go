@@ -90,7 +90,7 @@ func (s *search) scarce() bool {
 	}
 	for _, n := range s.snap.Order() {
 		if st := s.node(n); st.up {
-			room := plus(st.free, minus(st.used, s.others0(n)))
+			room := plus(st.free, minus(st.used, s.usedByOthers(n)))
 			for d := range 3 {
 				have[d] += float64(max(part(room, d), 0))
 			}
@@ -104,8 +104,8 @@ func (s *search) scarce() bool {
 	return false
 }
 
-// others0 is what others use of a node.
-func (s *search) others0(n int32) capacity {
+// usedByOthers is what others use of a node.
+func (s *search) usedByOthers(n int32) capacity {
 	st := s.node(n)
 	used := st.used
 	for k := st.head; k >= 0; k = s.elems[k].next {

@@ -98,7 +98,7 @@ func (s *search) proposals(ds *demandState, u int32, all []proposal) []proposal 
 			member = x.relax.member
 		}
 		name := ds.c.source.Elements[member].ID
-		p.Relaxation = Relaxation{Element: name, Node: x.Node, Constraint: x.Constraint, Value: x.relax.limit, Change: change1(name, x)}
+		p.Relaxation = Relaxation{Element: name, Node: x.Node, Constraint: x.Constraint, Value: x.relax.limit, Change: sentence(name, x)}
 		for _, y := range m {
 			if y.relax.flow >= 0 {
 				p.Flows = append(p.Flows, int(y.relax.flow))
@@ -141,7 +141,7 @@ func single(m []miss) bool {
 	return len(m) == 1 || m[0].relax.flow >= 0 && len(m) <= 2
 }
 
-func change1(element string, m miss) string {
+func sentence(element string, m miss) string {
 	switch m.Constraint {
 	case "cpu", "memory", "storage":
 		return fmt.Sprintf("let %s need no more than %s (now %s), or free that much more on %s", element, m.Available, m.Required, m.Node)

@@ -72,7 +72,7 @@ func (s *search) packAllBut(out []int32) bool {
 	}
 	slices.SortStableFunc(order, func(a, b int32) int {
 		x, y := &s.elems[a], &s.elems[b]
-		return cmp.Or(cmp.Compare(y.req.CPU+y.req.Memory, x.req.CPU+x.req.Memory), cmp.Compare(home1(y), home1(x)))
+		return cmp.Or(cmp.Compare(y.req.CPU+y.req.Memory, x.req.CPU+x.req.Memory), cmp.Compare(homeFirst(y), homeFirst(x)))
 	})
 	s.trail = s.trail[:0]
 	for _, k := range order {
@@ -87,8 +87,8 @@ func (s *search) packAllBut(out []int32) bool {
 	return true
 }
 
-// home1 is 1 for a unit that has a home.
-func home1(e *elem) int {
+// homeFirst is 1 for a unit that has a home.
+func homeFirst(e *elem) int {
 	if e.home >= 0 {
 		return 1
 	}
