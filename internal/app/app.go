@@ -143,7 +143,7 @@ func (a *App) engine() (err error) {
 	a.runner, err = operation.NewRunner(operation.RunnerConfig{
 		Store: a.db, Executor: a.service, Lease: a.c.Operations.Lease, Workers: a.c.Operations.Workers,
 		SiteLimit:   func(string) int { return a.c.Operations.SiteConcurrency },
-		CallTimeout: a.c.Operations.StepTimeout, Drain: a.c.Listen.DrainTimeout, Retention: a.c.Retention.Operations,
+		Drain: a.c.Listen.DrainTimeout, Retention: a.c.Retention.Operations,
 		Log: a.log, Metrics: metrics, Failpoints: fail,
 	})
 	if err == nil {
