@@ -86,6 +86,10 @@ func hostile(r *http.Request) error {
 	if !clean(r.URL.Path) {
 		return fault.New(fault.NotFound, "there is no such path").With("path", "", "UTF-8 without control characters")
 	}
+	if strings.HasPrefix(r.URL.Path, basePath+"/") && (strings.HasSuffix(r.URL.Path, "/") || strings.Contains(r.URL.Path, "//")) {
+		// The router would take a resource without its id for the collection.
+		return fault.New(fault.NotFound, "there is no such path").With("path", r.URL.Path, "a path without empty parts")
+	}
 	if r.URL.RawQuery == "" {
 		return nil
 	}

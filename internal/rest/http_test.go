@@ -236,6 +236,8 @@ func TestEveryErrorIsAProblem(t *testing.T) {
 		{name: "hostile query", method: "GET", path: tenantsPath + "?filter=%00", status: 400, field: "filter"},
 		{name: "broken query", method: "GET", path: tenantsPath + "?a=%zz", status: 400, field: "query"},
 		{name: "hostile path", method: "GET", path: tenantsPath + "/%00", status: 404, field: "path"},
+		{name: "empty id", method: "GET", path: tenantsPath + "/", status: 404, field: "path"},
+		{name: "empty part", method: "GET", path: basePath + "/iotSlices//nest", status: 404, field: "path"},
 		{name: "absent", method: "GET", path: tenantsPath + "/x", status: 404},
 		{name: "If-Match", method: "PATCH", path: tenantsPath + "/x", body: `{}`, headers: []string{"If-Match", "1"}, status: 400, field: "If-Match"},
 		{name: "Idempotency-Key", method: "POST", path: tenantsPath, body: `{"name":"a"}`, headers: []string{"Idempotency-Key", "a b"}, status: 400, field: "Idempotency-Key"},
