@@ -113,7 +113,6 @@ func TestStableElementsStay(t *testing.T) {
 			return
 		}
 		pinned := slices.Clone(sc.demands)
-		moves := 0
 		for k := range pinned {
 			h, _ := sc.st.Ledger.Holding(pinned[k].ID)
 			pinned[k].Elements = slices.Clone(pinned[k].Elements)
@@ -127,7 +126,7 @@ func TestStableElementsStay(t *testing.T) {
 		}
 		sc.o.Strategy = "exact"
 		other := placement.Decide(sc.st, pinned, sc.o)
-		moves = len(other.Plan.Migrate)
+		moves := len(other.Plan.Migrate)
 		if other.Feasible() && moves < len(d.Plan.Migrate) {
 			t.Fatalf("%d moves, though %d are enough when all others stay: %+v", len(d.Plan.Migrate), moves, d.Plan.Migrate)
 		}

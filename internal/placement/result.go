@@ -1,7 +1,6 @@
 package placement
 
 import (
-	"math"
 	"slices"
 
 	"github.com/osmoslice/osmoslice/internal/topology"
@@ -260,12 +259,4 @@ func (s *search) reportDisplaced(d *Decision, x displacement) {
 				Element: c.source.Elements[m].ID, From: s.snap.ID(home), Reason: s.describe(x)})
 		}
 	}
-}
-
-// finite makes a number fit for JSON.
-func finite(v float64) float64 {
-	if math.IsInf(v, 0) || math.IsNaN(v) {
-		return math.MaxFloat64
-	}
-	return v
 }

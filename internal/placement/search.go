@@ -89,7 +89,6 @@ type elem struct {
 	least    float64 // proven: its cost without moves, on any node; -1: not yet known
 	locked   bool    // must not be ejected
 	returned bool    // went back to a better suited node
-	bumps    int32
 }
 
 type flow struct {

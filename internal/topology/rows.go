@@ -84,21 +84,6 @@ func (r *row) denseWith(changed []rowChange, size int) *row {
 	return out
 }
 
-// each visits the exact links of a row in order of their far end.
-func (r *row) each(visit func(to int32, v rowValue)) {
-	if r == nil {
-		return
-	}
-	for k, v := range r.val {
-		switch {
-		case !r.dense:
-			visit(r.to[k], v)
-		case v.set:
-			visit(int32(k), v)
-		}
-	}
-}
-
 type rowChange struct {
 	from, to int32
 	val      rowValue
