@@ -25,7 +25,6 @@ var arrows = map[string][]string{
 	"api/restapi/...":          {"api/restapi/...", "models"},
 	"api/client/...":           {"api/client/...", "models"},
 	"models":                   {},
-	"internal/deps":            {},
 	"internal/version":         {},
 	"internal/config":          {},
 	"internal/fault":           {},

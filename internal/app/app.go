@@ -142,8 +142,8 @@ func (a *App) engine() (err error) {
 	a.metrics = registry
 	a.runner, err = operation.NewRunner(operation.RunnerConfig{
 		Store: a.db, Executor: a.service, Lease: a.c.Operations.Lease, Workers: a.c.Operations.Workers,
-		SiteLimit:   func(string) int { return a.c.Operations.SiteConcurrency },
-		Drain: a.c.Listen.DrainTimeout, Retention: a.c.Retention.Operations,
+		SiteLimit: func(string) int { return a.c.Operations.SiteConcurrency },
+		Drain:     a.c.Listen.DrainTimeout, Retention: a.c.Retention.Operations,
 		Log: a.log, Metrics: metrics, Failpoints: fail,
 	})
 	if err == nil {
