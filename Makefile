@@ -78,7 +78,7 @@ bench-gateway: ## the light gateway and server beside a bare broker
 
 .PHONY: bench-placement
 bench-placement: ## the placer beside the peer's search, 20 to 20,000 nodes
-	@go run ./test/placementbench --table
+	@go run ./test/placementbench --table --large
 
 .PHONY: dist
 dist: ## release archives for amd64 and arm64, into dist/
