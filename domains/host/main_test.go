@@ -43,7 +43,7 @@ func function(behaviour string, args []string) {
 		os.Exit(code)
 	case "deaf": // lives, and never listens
 		fmt.Println("waiting for nothing")
-		<-make(chan os.Signal)
+		forever()
 	case "brood": // leaves descendants in sessions of their own
 		for range 3 {
 			c := exec.Command("/proc/self/exe", "function", "stubborn")
@@ -93,4 +93,12 @@ func serve(at string) {
 	http.HandleFunc("/args", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%q", os.Args) })
 	http.HandleFunc("/die", func(http.ResponseWriter, *http.Request) { os.Exit(9) })
 	panic(http.Serve(l, nil))
+}
+
+// forever waits for a signal to end the process. An empty channel would not do:
+// without cgo the runtime takes that for a deadlock.
+func forever() {
+	for {
+		time.Sleep(time.Hour)
+	}
 }

@@ -36,7 +36,7 @@ func function(behaviour string, args []string) {
 	case "serve":
 		serveHTTP(args[0])
 	case "idle":
-		<-make(chan os.Signal)
+		forever()
 	case "exit":
 		fmt.Fprintln(os.Stderr, strings.Join(args[1:], " "))
 		code, _ := strconv.Atoi(args[0])
@@ -64,12 +64,12 @@ func function(behaviour string, args []string) {
 		for i := range n {
 			fmt.Printf("line %d of the output\n", i)
 		}
-		<-make(chan os.Signal)
+		forever()
 	case "hog":
 		mib, _ := strconv.Atoi(args[0])
 		hold := bytes.Repeat([]byte{1}, mib<<20)
 		fmt.Println("holding", len(hold))
-		<-make(chan os.Signal)
+		forever()
 	}
 	panic("unknown behaviour " + behaviour)
 }
@@ -241,8 +241,16 @@ func ask200(t testing.TB, url string) string {
 	}
 	defer res.Body.Close()
 	body, _ := io.ReadAll(res.Body)
-	if res.StatusCode != 200 {
+	if res.StatusCode != http.StatusOK {
 		t.Fatalf("GET %s: %s", url, res.Status)
 	}
 	return string(body)
+}
+
+// forever waits for a signal to end the process. An empty channel would not do:
+// without cgo the runtime takes that for a deadlock.
+func forever() {
+	for {
+		time.Sleep(time.Hour)
+	}
 }
