@@ -93,17 +93,21 @@ func (a *App) assemble(ctx context.Context, o Options) (err error) {
 	if a.plugins, err = newPlugins(a.c, a.log); err != nil {
 		return err
 	}
-	if err := a.useCases(ctx, vault); err != nil {
+	guard, err := callbacks(a.c)
+	if err != nil {
+		return err
+	}
+	if err := a.useCases(ctx, vault, guard); err != nil {
 		return err
 	}
 	if err := a.engine(); err != nil {
 		return err
 	}
-	return a.northbound(vault)
+	return a.northbound(vault, guard)
 }
 
 // useCases makes fulfilment and writes what the first start must write.
-func (a *App) useCases(ctx context.Context, vault *secret.Vault) error {
+func (a *App) useCases(ctx context.Context, vault *secret.Vault, guard *event.Guard) error {
 	schemas, err := newConnections(a.plugins.domains)
 	if err != nil {
 		return err
@@ -111,6 +115,7 @@ func (a *App) useCases(ctx context.Context, vault *secret.Vault) error {
 	ops := a.c.Operations
 	a.service, err = fulfilment.New(fulfilment.Config{
 		Store: a.db, Secrets: vault, Plugins: a.plugins.domains, Platforms: a.plugins.platforms, Connections: schemas,
+		Callbacks: guard,
 		Placement: placement.Options{Strategy: a.c.Placement.Strategy, Budget: a.c.Placement.Budget},
 		Limits: operation.Limits{
 			Attempts: ops.MaxAttempts, StepTimeout: ops.StepTimeout, Total: ops.Deadline, Rollback: ops.RollbackDeadline, Hold: ops.HoldTimeout,
@@ -152,20 +157,25 @@ func (a *App) engine() (err error) {
 	return err
 }
 
-// northbound makes the API and what brings events to their readers.
-func (a *App) northbound(vault *secret.Vault) error {
-	var allow []netip.Prefix
-	for _, r := range a.c.Callbacks.Allow {
+// callbacks makes what bounds where webhooks may go.
+func callbacks(c config.Config) (*event.Guard, error) {
+	g := &event.Guard{}
+	for _, r := range c.Callbacks.Allow {
 		p, err := netip.ParsePrefix(r)
 		if err != nil {
-			return fmt.Errorf("callbacks.allow: %w", err)
+			return nil, fmt.Errorf("callbacks.allow: %w", err)
 		}
-		allow = append(allow, p)
+		g.Allow = append(g.Allow, p)
 	}
+	return g, nil
+}
+
+// northbound makes the API and what brings events to their readers.
+func (a *App) northbound(vault *secret.Vault, guard *event.Guard) error {
 	a.hub = event.NewHub(a.db, event.HubOptions{Log: a.log})
 	replica := slice.NewID()
 	a.hooks = event.NewWebhooks(event.Config{
-		Hub: a.hub, Store: a.db, Progress: a.db, Secrets: vault, Guard: &event.Guard{Allow: allow}, Parse: filter.Parse,
+		Hub: a.hub, Store: a.db, Progress: a.db, Secrets: vault, Guard: guard, Parse: filter.Parse,
 		Lead: func(ctx context.Context, ttl time.Duration) (bool, error) {
 			return a.db.Lead(ctx, "webhooks", replica, ttl)
 		},

@@ -1,7 +1,6 @@
 package event
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"net"
@@ -63,29 +62,28 @@ func (g *Guard) CheckAddr(addr netip.Addr) error {
 }
 
 // CheckURL sees that a callback or token address is one that deliveries may go
-// to: http or https, without credentials in it, at allowed addresses only. What
-// a name means may change later, so that every delivery checks again.
-func (g *Guard) CheckURL(ctx context.Context, field, raw string) error {
-	allowed := "an http or https URL without user, password and fragment"
+// to: http or https, without credentials in it, and no address that must not be
+// reached. field names it in the error. What a name means is not asked here: it
+// may change later, so every delivery checks the address that it dials.
+func (g *Guard) CheckURL(field, raw string) error {
 	u, err := url.Parse(raw)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
-		return fault.Field(field, withoutUser(raw), allowed)
+		return fault.Field(field, withoutUser(raw), "an http or https URL without user, password and fragment")
 	}
-	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
-		return g.CheckAddr(addr)
+	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	means, allowed := []netip.Addr(nil), "a public address, or one in the ranges of callbacks.allow"
+	if addr, err := netip.ParseAddr(host); err == nil {
+		means = append(means, addr)
+	} else if host == "localhost" || strings.HasSuffix(host, ".localhost") { // RFC 6761 §6.3
+		means = append(means, netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback())
+	} else if last := host[strings.LastIndex(host, ".")+1:]; last == "" || '0' <= last[0] && last[0] <= '9' {
+		// 127.1, 0x7f000001, 2130706433: some resolvers take these for addresses,
+		// and no top-level domain starts with a digit.
+		return fault.Field(field, u.Hostname(), "a host name, or an address written in full")
 	}
-	resolver := g.Resolver
-	if resolver == nil {
-		resolver = net.DefaultResolver
-	}
-	addrs, err := resolver.LookupNetIP(ctx, "ip", u.Hostname())
-	if err != nil {
-		return fault.New(fault.Invalid, "the host of %s cannot be resolved", field).With(field, u.Hostname(), "a host name that resolves")
-	}
-	for _, a := range addrs {
-		if err := g.CheckAddr(a); err != nil {
-			return err
-		}
+	refused := func(a netip.Addr) bool { return g.CheckAddr(a) != nil }
+	if len(means) > 0 && refused(means[0]) && refused(means[len(means)-1]) {
+		return fault.New(fault.Invalid, "callbacks may not reach %s", u.Hostname()).With(field, u.Hostname(), allowed)
 	}
 	return nil
 }

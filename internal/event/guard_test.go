@@ -59,18 +59,30 @@ func TestCheckURL(t *testing.T) {
 	g := &Guard{}
 	for _, bad := range []string{
 		"", "ftp://example.com/", "file:///etc/passwd", "http://", "http://user:pw@example.com/", "https://example.com/#x", "//example.com",
-		"http://127.0.0.1:8080/", "http://[::1]/", "http://localhost/", "http://169.254.169.254/latest/meta-data", "http://no-such-host.invalid/", "gopher://8.8.8.8/",
+		"http://127.0.0.1:8080/", "http://[::1]/", "http://localhost/", "http://169.254.169.254/latest/meta-data", "gopher://8.8.8.8/",
+		"http://LOCALHOST./", "http://a.localhost/", "http://127.0.0.1./", "http://127.1/", "http://2130706433/", "http://0x7f.1/", "http://[::ffff:10.0.0.1]/",
 	} {
-		err := g.CheckURL(t.Context(), "callbackUri", bad)
+		err := g.CheckURL("authentication/tokenEndpoint", bad)
 		if !fault.Is(err, fault.Invalid) {
 			t.Errorf("%q: %v, want it refused", bad, err)
+		}
+		if p := fault.Of(err).Params; len(p) != 1 || p[0].Field != "authentication/tokenEndpoint" {
+			t.Errorf("%q: the error names %+v", bad, p)
 		}
 		if err != nil && strings.Contains(err.Error(), "user:pw") {
 			t.Errorf("the error tells the password: %v", err)
 		}
 	}
-	if err := g.CheckURL(t.Context(), "callbackUri", "https://8.8.8.8/x?y=z"); err != nil {
-		t.Error(err)
+	for _, good := range []string{"https://8.8.8.8/x?y=z", "http://no-such-host.invalid/", "https://example.com:8443/"} {
+		if err := g.CheckURL("callbackUri", good); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, allow := range []string{"127.0.0.0/8", "::1/128"} {
+		g.Allow = []netip.Prefix{netip.MustParsePrefix(allow)}
+		if err := g.CheckURL("callbackUri", "http://localhost:1/"); err != nil {
+			t.Errorf("%s is allowed: %v", allow, err)
+		}
 	}
 }
 

@@ -64,6 +64,10 @@ func (u *unit) patchPlain(ctx context.Context, r slice.Resource, p Patch) (Resul
 		if err := u.checkLink(ctx, v); err != nil {
 			return Result{}, err
 		}
+	case *slice.Subscription:
+		if err := u.s.checkCallbacks(v); err != nil {
+			return Result{}, err
+		}
 	}
 	return Result{Resource: r}, u.Update(ctx, r)
 }

@@ -87,6 +87,9 @@ func (s *Service) create(ctx context.Context, r slice.Resource, o Options) (Resu
 		case *slice.Subscription:
 			c := clone(v)
 			c.State, c.Position, c.Cause = slice.Active, 0, ""
+			if err := s.checkCallbacks(c); err != nil {
+				return Result{}, err
+			}
 			return u.createPlain(ctx, c)
 		}
 		return Result{}, fault.New(fault.Invalid, "%s cannot be created", r.Kind())
@@ -119,6 +122,24 @@ func (u *unit) store(ctx context.Context, r slice.Resource) (Result, error) {
 		return Result{}, err
 	}
 	return Result{Resource: r, Created: true}, nil
+}
+
+// checkCallbacks refuses a subscription that would be called where nothing may
+// be.
+func (s *Service) checkCallbacks(c *slice.Subscription) error {
+	if s.c.Callbacks == nil {
+		return nil
+	}
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	if err := s.c.Callbacks.CheckURL("callbackUri", c.CallbackURI); err != nil {
+		return err
+	}
+	if c.Auth == nil || c.Auth.TokenEndpoint == "" {
+		return nil
+	}
+	return s.c.Callbacks.CheckURL("authentication/tokenEndpoint", c.Auth.TokenEndpoint)
 }
 
 func (u *unit) createTenant(ctx context.Context, t *slice.Tenant) (Result, error) {

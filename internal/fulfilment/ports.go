@@ -44,6 +44,12 @@ type Platform struct {
 	Server  platform.Server
 }
 
+// Callbacks decides whether a subscription may post to a URL; fault.Invalid
+// naming field when not.
+type Callbacks interface {
+	CheckURL(field, raw string) error
+}
+
 // Config is what a Service needs. Zero values work where it says so.
 type Config struct {
 	Store   operation.Transactor
@@ -55,7 +61,9 @@ type Config struct {
 	Platforms map[string]Platform
 	// Connections; nil accepts what is a JSON object.
 	Connections Connections
-	Placement   placement.Options
+	// Callbacks; nil accepts every URL.
+	Callbacks Callbacks
+	Placement placement.Options
 	// Limits bound operations; the zero value is operation.DefaultLimits.
 	Limits operation.Limits
 	// MaxOpen is the backlog limit; 0: 10,000 open operations.

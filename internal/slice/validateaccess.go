@@ -47,7 +47,7 @@ func (s *Secret) Validate() error {
 }
 
 // Validate lists every wrong field of the webhook. Whether the address may be
-// called at all (private ranges) is decided when it is called.
+// called at all (private ranges) is not asked here.
 func (s *Subscription) Validate() error {
 	c := checking(KindSubscription)
 	s.check(c, KindSubscription)

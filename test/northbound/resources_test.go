@@ -195,4 +195,21 @@ func TestSecretsAndSubscriptions(t *testing.T) {
 			t.Errorf("%s", r.body)
 		}
 	}
+	auth := func(at string) object {
+		return object{"authType": []string{"OAUTH2_CLIENT_CREDENTIALS"}, "clientId": "c", "secretRef": "s", "tokenEndpoint": at}
+	}
+	for _, inside := range []string{"http://127.0.0.1:9/x", "http://[::1]/", "http://localhost:9/", "http://169.254.169.254/latest", "https://10.0.0.1/"} {
+		at := bytes.TrimPrefix([]byte(first.header.Get("Location")), []byte("/iotslice/v1"))
+		for field, change := range map[string]object{
+			"callbackUri":                  {"callbackUri": inside},
+			"authentication/tokenEndpoint": {"callbackUri": "https://example.com/cb3", "authentication": auth(inside)},
+		} {
+			if r := s.must(422, admin, "POST", "/subscriptions", change); names(r)[0] != field {
+				t.Errorf("%s: %s", inside, r.body)
+			}
+			if r := s.must(422, admin, "PATCH", string(at), change); names(r)[0] != field {
+				t.Errorf("%s: %s", inside, r.body)
+			}
+		}
+	}
 }
