@@ -63,7 +63,7 @@ func (c connections) Validate(plugin string, connection json.RawMessage) error {
 		f := fault.New(fault.Invalid, "connection data does not fit the %s plugin", plugin)
 		leaves(wrong, func(e *jsonschema.ValidationError) {
 			path := strings.Join(append([]string{"connection"}, e.InstanceLocation...), "/")
-			f.With(path, given(v, e.InstanceLocation), e.ErrorKind.LocalizedString(message.NewPrinter(language.English)))
+			_ = f.With(path, given(v, e.InstanceLocation), e.ErrorKind.LocalizedString(message.NewPrinter(language.English)))
 		})
 		return f
 	} else if err != nil {

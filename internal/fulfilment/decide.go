@@ -56,7 +56,7 @@ func (p *placer) decide(ctx context.Context, tx operation.Tx, sit *Situation, op
 	own := p.borrow(sit, q.demand.ID)
 	d := placement.Decide(placement.State{Snapshot: p.snap, Ledger: p.ledger}, []placement.Demand{q.demand}, p.options)
 	p.giveBack(q.demand.ID, own)
-	doc, err := json.Marshal(decided{Decision: d, Refused: anonymous(sit, q.refusals)})
+	doc, err := json.Marshal(decided{Decision: d, Refused: few(q.refusals)})
 	if err != nil {
 		return fault.New(fault.Internal, "a decision cannot be stored").Because(err)
 	}
@@ -77,8 +77,8 @@ func (p *placer) decide(ctx context.Context, tx operation.Tx, sit *Situation, op
 	return tx.PutDecision(ctx, operationID, sit.Slice.ID, doc)
 }
 
-// anonymous keeps what belongs to other tenants out of the explanation.
-func anonymous(sit *Situation, all []refusal) []refusal {
+// few bounds the explanation that is stored.
+func few(all []refusal) []refusal {
 	const most = 100
 	return all[:min(len(all), most)]
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // doDevices tells a gateway of a batch of devices, or has it forget one.
-func (s *Service) doDevices(ctx context.Context, c operation.Call, b batch) (operation.Outcome, error) {
+func (s *Service) doDevices(ctx context.Context, b batch) (operation.Outcome, error) {
 	var list []*slice.Device
 	var told []platform.Device
 	var at platform.Access

@@ -38,7 +38,7 @@ func (s *Service) Do(ctx context.Context, c operation.Call) (operation.Outcome, 
 		if err != nil {
 			return operation.Outcome{}, err
 		}
-		return s.doDevices(ctx, c, b)
+		return s.doDevices(ctx, b)
 	}
 	return operation.Outcome{}, fault.New(fault.Internal, "step %s has an action that is not known: %q", c.Step.ID, action)
 }

@@ -122,6 +122,9 @@ func (w *world) agree() {
 			return err
 		}
 		rows, _, err := tx.Ledger(ctx, 0)
+		if err != nil {
+			return err
+		}
 		for _, r := range rows {
 			if r.Memory != uses[r.Node] {
 				w.t.Errorf("the ledger has %d MiB on node %s, the members %d", r.Memory, r.Node, uses[r.Node])

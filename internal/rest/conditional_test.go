@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"testing"
@@ -36,7 +37,7 @@ func TestParseTags(t *testing.T) {
 
 func TestNotModified(t *testing.T) {
 	for tag, want := range map[string]bool{`"7"`: true, `W/"7"`: true, `*`: true, `"6","7"`: true, `"6"`: false, `"x"`: false} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("If-None-Match", tag)
 		if got, err := notModified(r, 7); err != nil || got != want {
 			t.Errorf("If-None-Match %s = %v, %v; want %v", tag, got, err, want)

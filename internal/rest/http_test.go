@@ -271,7 +271,7 @@ func TestConditionalCalls(t *testing.T) {
 	s, _ := serve(t, nil)
 	made := do(t, s, "POST", tenantsPath, `{"name":"a","displayName":"A"}`)
 	at := made.Header.Get("Location")
-	if made.StatusCode != 201 || made.Header.Get("ETag") != `"1"` || !strings.HasPrefix(at, tenantsPath+"/") {
+	if made.StatusCode != http.StatusCreated || made.Header.Get("ETag") != `"1"` || !strings.HasPrefix(at, tenantsPath+"/") {
 		t.Fatalf("%d %v: %s", made.StatusCode, made.Header, made.body)
 	}
 	for _, c := range []struct {
@@ -306,7 +306,7 @@ func TestConditionalCalls(t *testing.T) {
 		`[]`: "body", `null`: "body", `{"labels":{"a":1}}`: "labels/a", `{"name":null}`: "name",
 	} {
 		got := do(t, s, "PATCH", at, body, "Content-Type", "application/merge-patch+json")
-		if got.StatusCode != 422 || len(got.problem.Params) == 0 || got.problem.Params[0].Name != field {
+		if got.StatusCode != http.StatusUnprocessableEntity || len(got.problem.Params) == 0 || got.problem.Params[0].Name != field {
 			t.Errorf("PATCH %s = %d %s; want 422 that names %s", body, got.StatusCode, got.body, field)
 		}
 	}
@@ -325,7 +325,7 @@ func TestIdempotency(t *testing.T) {
 				got := do(t, s, "POST", tenantsPath, `{"name":"a"}`, "Idempotency-Key", "k1")
 				mu.Lock()
 				seen[got.StatusCode]++
-				if got.StatusCode == 201 {
+				if got.StatusCode == http.StatusCreated {
 					if body == "" {
 						body = string(got.body)
 					}
@@ -334,7 +334,7 @@ func TestIdempotency(t *testing.T) {
 					}
 				}
 				mu.Unlock()
-				if got.StatusCode != 409 {
+				if got.StatusCode != http.StatusConflict {
 					return
 				}
 			}
@@ -344,15 +344,15 @@ func TestIdempotency(t *testing.T) {
 	if m.calls != 1 || seen[201] != 16 || len(seen) > 2 {
 		t.Errorf("carried out %d times; answers %v", m.calls, seen)
 	}
-	if got := do(t, s, "POST", tenantsPath, `{"name":"b"}`, "Idempotency-Key", "k1"); got.StatusCode != 422 || got.problem.Params[0].Name != "Idempotency-Key" {
+	if got := do(t, s, "POST", tenantsPath, `{"name":"b"}`, "Idempotency-Key", "k1"); got.StatusCode != http.StatusUnprocessableEntity || got.problem.Params[0].Name != "Idempotency-Key" {
 		t.Errorf("another body: %d %s", got.StatusCode, got.body)
 	}
 	// A refusal is kept as well; a failure of ours leaves the key free.
 	for range 2 {
-		if got := do(t, s, "POST", tenantsPath, `{"name":"a b"}`, "Idempotency-Key", "k2"); got.StatusCode != 422 || got.Header.Get("Content-Type") != "application/problem+json" {
+		if got := do(t, s, "POST", tenantsPath, `{"name":"a b"}`, "Idempotency-Key", "k2"); got.StatusCode != http.StatusUnprocessableEntity || got.Header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("a kept refusal: %d %v", got.StatusCode, got.Header)
 		}
-		if got := do(t, s, "POST", tenantsPath, `{"name":"panic"}`, "Idempotency-Key", "k3"); got.StatusCode != 500 {
+		if got := do(t, s, "POST", tenantsPath, `{"name":"panic"}`, "Idempotency-Key", "k3"); got.StatusCode != http.StatusInternalServerError {
 			t.Errorf("a panic: %d", got.StatusCode)
 		}
 	}
@@ -367,15 +367,15 @@ func TestRateLimitPerKey(t *testing.T) {
 		d.RatePerSecond, d.RateBurst, d.Clock = 1, 3, func() time.Time { return now }
 	})
 	for range 3 {
-		if got := do(t, s, "GET", tenantsPath, ""); got.StatusCode != 200 {
+		if got := do(t, s, "GET", tenantsPath, ""); got.StatusCode != http.StatusOK {
 			t.Fatal(got.StatusCode)
 		}
 	}
 	got := do(t, s, "GET", tenantsPath, "")
-	if got.StatusCode != 429 || got.Header.Get("Retry-After") != "1" {
+	if got.StatusCode != http.StatusTooManyRequests || got.Header.Get("Retry-After") != "1" {
 		t.Errorf("%d, Retry-After %q", got.StatusCode, got.Header.Get("Retry-After"))
 	}
-	if other := do(t, s, "GET", tenantsPath, "", "Authorization", "Bearer viewer"); other.StatusCode != 200 {
+	if other := do(t, s, "GET", tenantsPath, "", "Authorization", "Bearer viewer"); other.StatusCode != http.StatusOK {
 		t.Errorf("another key: %d", other.StatusCode)
 	}
 }
@@ -390,7 +390,7 @@ func TestDocsAreOffline(t *testing.T) {
 		"/docs/LICENSE.txt": "text/plain", "/swagger.json": "application/json",
 	} {
 		got := do(t, s, "GET", path, "", "Authorization", "")
-		if got.StatusCode != 200 || !strings.HasPrefix(got.Header.Get("Content-Type"), media) || len(got.body) == 0 {
+		if got.StatusCode != http.StatusOK || !strings.HasPrefix(got.Header.Get("Content-Type"), media) || len(got.body) == 0 {
 			t.Errorf("%s: %d %s, %d bytes", path, got.StatusCode, got.Header.Get("Content-Type"), len(got.body))
 		}
 		if strings.HasPrefix(path, "/docs/") && !strings.Contains(got.Header.Get("Content-Security-Policy"), "default-src 'none'") {
@@ -413,7 +413,7 @@ func TestDocsAreOffline(t *testing.T) {
 		}
 	}
 	for _, path := range []string{basePath + "/docs", basePath + "/swagger.json"} { // the runtime's own
-		if got := do(t, s, "GET", path, ""); got.StatusCode != 404 {
+		if got := do(t, s, "GET", path, ""); got.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: %d", path, got.StatusCode)
 		}
 	}
@@ -424,7 +424,7 @@ func TestDocsAreOffline(t *testing.T) {
 	if err := json.Unmarshal(do(t, s, "GET", "/swagger.json", "").body, &doc); err != nil || doc.BasePath != basePath || len(doc.Paths) < 50 {
 		t.Errorf("swagger.json: %v, %s, %d paths", err, doc.BasePath, len(doc.Paths))
 	}
-	if got := do(t, s, "GET", basePath+"/api_versions", "", "Authorization", ""); got.StatusCode != 200 || !bytes.Contains(got.body, []byte(version)) {
+	if got := do(t, s, "GET", basePath+"/api_versions", "", "Authorization", ""); got.StatusCode != http.StatusOK || !bytes.Contains(got.body, []byte(version)) {
 		t.Errorf("api_versions: %d %s", got.StatusCode, got.body)
 	}
 }

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"testing"
@@ -24,7 +25,7 @@ func TestSelectors(t *testing.T) {
 		"exclude_default&exclude_fields=serviceProfile": `{"id":"1","labels":{"a":"b","c":"d"},"name":"n","revision":9007199254740993,"state":"ACTIVE"}`,
 		"exclude_default&fields=nest":                   `{"id":"1","name":"n","nest":{"attributes":[]},"revision":9007199254740993}`,
 	} {
-		s, err := parseSelector(httptest.NewRequest("GET", "/?"+query, nil), of)
+		s, err := parseSelector(httptest.NewRequest(http.MethodGet, "/?"+query, nil), of)
 		if err != nil {
 			t.Errorf("%s: %v", query, err)
 			continue
@@ -38,7 +39,7 @@ func TestSelectors(t *testing.T) {
 		"fields=nope", "exclude_fields=serviceProfile/nope", "fields=state/x", "all_fields&fields=state",
 		"fields=state&exclude_fields=nest", "all_fields&exclude_default", "fields=,", "fields=state,",
 	} {
-		if _, err := parseSelector(httptest.NewRequest("GET", "/?"+query, nil), of); !fault.Is(err, fault.Malformed) || len(fault.Of(err).Params) == 0 {
+		if _, err := parseSelector(httptest.NewRequest(http.MethodGet, "/?"+query, nil), of); !fault.Is(err, fault.Malformed) || len(fault.Of(err).Params) == 0 {
 			t.Errorf("%s: %v; want a Malformed fault that names the selector", query, err)
 		}
 	}
@@ -55,7 +56,7 @@ func FuzzSelector(f *testing.F) {
 		if exclude {
 			name = "exclude_fields"
 		}
-		s, err := parseSelector(httptest.NewRequest("GET", "/?"+url.Values{name: {list}}.Encode(), nil), of)
+		s, err := parseSelector(httptest.NewRequest(http.MethodGet, "/?"+url.Values{name: {list}}.Encode(), nil), of)
 		if err != nil {
 			if !fault.Is(err, fault.Malformed) {
 				t.Fatal(err)

@@ -72,7 +72,7 @@ func (c *checker) refuse(path, given, allowed string) {
 		path = c.what
 	}
 	if len(c.wrong.Params) < MaxParams {
-		c.wrong.With(path, given, allowed)
+		_ = c.wrong.With(path, given, allowed)
 	}
 }
 
