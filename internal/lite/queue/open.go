@@ -280,7 +280,7 @@ func (q *Queue) create() error {
 	if err != nil {
 		return fmt.Errorf("queue: %w", err)
 	}
-	if _, err := file.Write(data); err == nil {
+	if _, err = file.Write(data); err == nil {
 		err = file.Sync()
 	}
 	if err != nil {
