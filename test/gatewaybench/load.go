@@ -238,7 +238,7 @@ func connect(address, clientID, user, password string) (net.Conn, error) {
 	}
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	var ack [4]byte
-	if _, err := c.Write(packet(0x10, body)); err == nil {
+	if _, err = c.Write(packet(0x10, body)); err == nil {
 		_, err = io.ReadFull(c, ack[:])
 	}
 	if err != nil || ack[0] != 0x20 || ack[3] != 0 {
