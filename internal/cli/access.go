@@ -58,17 +58,22 @@ func moment(text string) (string, error) {
 }
 
 func (s *session) createKey(ctx context.Context, n *noun, body map[string]any, tenants []string, saveTo string, change *changeFlags) error {
-	var file io.Writer
+	var file io.WriteCloser
 	if saveTo != "" && !change.dryRun { // before the key is made: a token must not get lost
 		f, err := os.OpenFile(saveTo, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
 			return usagef("--save-to: %v", err)
 		}
-		defer f.Close()
 		file = f
 	}
 	err := s.makeKey(ctx, n, body, tenants, file, change)
-	if err != nil && file != nil {
+	if file == nil {
+		return err
+	}
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
 		os.Remove(saveTo)
 	}
 	return err
