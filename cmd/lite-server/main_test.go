@@ -234,7 +234,7 @@ func (p *process) publishHTTP(stop <-chan struct{}, acked *ledger, key, channel,
 		default:
 		}
 		reading := fmt.Sprintf("%s:%d", name, i)
-		r, err := http.NewRequest("POST", "http://"+p.ports["api"]+"/channels/"+channel+"/messages", strings.NewReader(`[{"n":"`+reading+`","v":1}]`))
+		r, err := http.NewRequest(http.MethodPost, "http://"+p.ports["api"]+"/channels/"+channel+"/messages", strings.NewReader(`[{"n":"`+reading+`","v":1}]`))
 		if err != nil {
 			return
 		}

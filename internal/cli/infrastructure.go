@@ -110,7 +110,8 @@ func (s *session) linkEnds(ctx context.Context, infrastructureID string, body ma
 		if !ok || uuidRE.MatchString(ref) {
 			continue
 		}
-		id, err := "", error(nil)
+		var id string
+		var err error
 		if body["level"] == "INFRASTRUCTURE" {
 			id, err = s.id(ctx, nounOf("infrastructure"), "", ref)
 		} else {

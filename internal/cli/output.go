@@ -95,7 +95,7 @@ func lookup(v any, path string) any {
 // cell is a value in a table: one line without control characters, so that
 // what others named cannot draw on the terminal.
 func cell(v any) string {
-	text := ""
+	var text string
 	switch v := v.(type) {
 	case nil:
 		return "-"

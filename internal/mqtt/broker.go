@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -158,7 +159,7 @@ func NewBroker(o Options) (*Broker, error) {
 	if err := b.server.AddHook(b.hook, nil); err != nil {
 		return nil, fmt.Errorf("mqtt: broker: %w", err)
 	}
-	inner, err := net.Listen("tcp", o.Address)
+	inner, err := new(net.ListenConfig).Listen(context.Background(), "tcp", o.Address)
 	if err != nil {
 		return nil, fmt.Errorf("mqtt: listen on %s: %w", o.Address, err)
 	}

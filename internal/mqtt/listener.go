@@ -43,7 +43,7 @@ func (l *listener) Serve(establish listeners.EstablishFn) {
 				return
 			}
 			l.broker.options.Log.Warn("mqtt accept", "error", err)
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(50 * time.Millisecond) //nolint:forbidigo // nothing tells when there are files again
 			continue
 		}
 		if l.open.Load() >= int64(l.broker.options.MaxClients) {
@@ -109,8 +109,8 @@ func (c *conn) Close() error {
 func (c *conn) cut(code packets.Code) {
 	if c.client != nil {
 		if c.client.Properties.ProtocolVersion == 5 {
-			_ = c.Conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-			_, _ = c.Conn.Write([]byte{0xe0, 0x01, code.Code})
+			_ = c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+			_, _ = c.Write([]byte{0xe0, 0x01, code.Code})
 		}
 		c.client.Stop(code)
 	}
@@ -146,7 +146,7 @@ func (c *conn) writeAcks() {
 			return
 		}
 		c.mu.Unlock()
-		if _, err := c.Conn.Write(batch); err != nil {
+		if _, err := c.Write(batch); err != nil {
 			c.Close()
 		}
 	}

@@ -203,7 +203,7 @@ func (d *cborDecoder) member(r *Record, l label) error {
 	return nil
 }
 
-func (d *cborDecoder) fail(given, allowed string) error {
+func (d *cborDecoder) fail(given, allowed string) *Error {
 	field := d.field
 	if len(field) > 40 {
 		field = field[:40] + "…"
@@ -212,7 +212,7 @@ func (d *cborDecoder) fail(given, allowed string) error {
 }
 
 func (d *cborDecoder) tooBig(given, allowed string) error {
-	e := d.fail(given, allowed).(*Error)
+	e := d.fail(given, allowed)
 	e.TooBig = true
 	return e
 }

@@ -175,7 +175,7 @@ func (d *cborDecoder) skip(depth int) error {
 	if err != nil {
 		return err
 	}
-	items := 0
+	var items int
 	switch h.major {
 	case majorBytes, majorText:
 		_, err := d.chunks(h)

@@ -212,7 +212,7 @@ func (d *jsonDecoder) glimpse() string {
 	return shorten(d.s[d.i:min(len(d.s), d.i+12)])
 }
 
-func (d *jsonDecoder) fail(given, allowed string) error {
+func (d *jsonDecoder) fail(given, allowed string) *Error {
 	field := d.field
 	if len(field) > 40 {
 		field = field[:40] + "…"
@@ -221,7 +221,7 @@ func (d *jsonDecoder) fail(given, allowed string) error {
 }
 
 func (d *jsonDecoder) tooBig(given, allowed string) error {
-	e := d.fail(given, allowed).(*Error)
+	e := d.fail(given, allowed)
 	e.TooBig = true
 	return e
 }

@@ -100,8 +100,7 @@ func New(c Config) (*Gateway, error) {
 	}
 	g := &Gateway{config: c, log: c.Log, poll: newWakers(), ports: map[string]string{}, stop: make(chan struct{})}
 	if err := g.open(); err != nil {
-		g.release()
-		return nil, err
+		return nil, errors.Join(err, g.release())
 	}
 	if err := g.listen(); err != nil {
 		_ = g.Close(context.Background())
@@ -169,7 +168,7 @@ func (g *Gateway) listen() error {
 
 // serveHTTP serves handler on address.
 func (g *Gateway) serveHTTP(name, address string, handler http.Handler, tlsConfig *tls.Config) (*http.Server, error) {
-	listener, err := net.Listen("tcp", address)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s for %s: %w", address, name, err)
 	}

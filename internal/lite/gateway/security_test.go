@@ -199,7 +199,7 @@ func TestHostileDevices(t *testing.T) {
 	before := heap()
 
 	post := func(body io.Reader, contentType string) int {
-		req, err := http.NewRequest("POST", g.address("HTTP")+"/ingest/web", body)
+		req, err := http.NewRequest(http.MethodPost, g.address("HTTP")+"/ingest/web", body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -292,7 +292,7 @@ func TestAdminTokenIsRequired(t *testing.T) {
 			if authorization == token && path != "/devices" {
 				continue
 			}
-			req, _ := http.NewRequest("GET", "http://"+g.Ports()["api"]+path, nil)
+			req, _ := http.NewRequest(http.MethodGet, "http://"+g.Ports()["api"]+path, nil)
 			req.Header.Set("Authorization", authorization)
 			resp, err := http.DefaultClient.Do(req)
 			if err != nil {

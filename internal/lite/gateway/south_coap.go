@@ -76,7 +76,7 @@ func (g *Gateway) listenCoAP() error {
 }
 
 func (g *Gateway) listenCoAPS() error {
-	listener, err := net.NewDTLSListener("udp", g.config.ListenCoAPS, &piondtls.Config{
+	listener, err := net.NewDTLSListener("udp", g.config.ListenCoAPS, &piondtls.Config{ //nolint:staticcheck // go-coap takes no other
 		PSK:             g.coap.key,
 		PSKIdentityHint: []byte(g.config.Name),
 		CipherSuites: []piondtls.CipherSuiteID{
@@ -268,7 +268,7 @@ func (s *coapServer) ingest(w mux.ResponseWriter, r *mux.Message, d *device, res
 	defer echoBlock(w, r)
 	mediaType := ""
 	if cf, err := r.ContentFormat(); err == nil {
-		ok := false
+		var ok bool
 		if mediaType, ok = mediaTypes[cf]; !ok {
 			s.g.engine.count(tally{refusedMediaType: 1})
 			s.reply(w, codes.UnsupportedMediaType, errMediaType)

@@ -74,7 +74,7 @@ func pushCoAP(ctx context.Context, d *device, c *Command) error {
 	var conn *client.Conn
 	var err error
 	if address, ok := strings.CutPrefix(d.Address, "coaps://"); ok {
-		conn, err = dtls.Dial(address, &piondtls.Config{
+		conn, err = dtls.Dial(address, &piondtls.Config{ //nolint:staticcheck // go-coap takes no other
 			PSK:             func([]byte) ([]byte, error) { return []byte(d.Secret), nil },
 			PSKIdentityHint: []byte(d.Name),
 			CipherSuites:    []piondtls.CipherSuiteID{piondtls.TLS_PSK_WITH_AES_128_CCM_8, piondtls.TLS_PSK_WITH_AES_128_GCM_SHA256},

@@ -16,7 +16,7 @@ import (
 func TestCredentialForms(t *testing.T) {
 	h := open(t, nil)
 	c := h.client("gw")
-	r, err := http.NewRequest("POST", "/", nil)
+	r, err := http.NewRequest(http.MethodPost, "/", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestRevocationCuts(t *testing.T) {
 // live opens a live stream and reads its first event.
 func (h *house) live(channel, key string) *liveReader {
 	h.t.Helper()
-	r, err := http.NewRequestWithContext(h.t.Context(), "GET", "http://"+h.API().String()+"/channels/"+channel+"/stream", nil)
+	r, err := http.NewRequestWithContext(h.t.Context(), http.MethodGet, "http://"+h.API().String()+"/channels/"+channel+"/stream", nil)
 	if err != nil {
 		h.t.Fatal(err)
 	}

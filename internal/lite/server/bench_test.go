@@ -142,7 +142,7 @@ func BenchmarkQuery(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				r, err := http.NewRequest("GET", "http://"+s.API().String()+"/channels/"+ch.ID+"/messages?"+q, nil)
+				r, err := http.NewRequest(http.MethodGet, "http://"+s.API().String()+"/channels/"+ch.ID+"/messages?"+q, nil)
 				if err != nil {
 					b.Fatal(err)
 				}

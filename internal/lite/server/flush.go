@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -184,7 +185,7 @@ func (w *writer) recover(ctx context.Context) error {
 		var id int64
 		var row []byte
 		err := w.db.write.QueryRowContext(ctx, `SELECT id, points FROM journal ORDER BY id LIMIT 1`).Scan(&id, &row)
-		if err == sql.ErrNoRows {
+		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
 		if err != nil {

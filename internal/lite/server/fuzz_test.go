@@ -33,7 +33,7 @@ func FuzzPostMessage(f *testing.F) {
 	f.Add([]byte(`[{"n":"edge-1:command:c-1","vs":"DELIVERED"}]`), "application/json", "..", "e.0123456789abcdef.1.1")
 	routes := s.routes()
 	f.Fuzz(func(t *testing.T, body []byte, contentType, subtopic, sequence string) {
-		r := httptest.NewRequest("POST", "/", bytes.NewReader(body))
+		r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
 		r.URL.Path = "/channels/" + ch.ID + "/messages"
 		if subtopic != "" {
 			r.URL.Path += "/" + subtopic
@@ -52,7 +52,7 @@ func FuzzPostMessage(f *testing.F) {
 		if w.Code != http.StatusAccepted || subtopic != "" {
 			return
 		}
-		read := httptest.NewRequest("GET", "/channels/"+ch.ID+"/messages?limit=1&count=false", nil)
+		read := httptest.NewRequest(http.MethodGet, "/channels/"+ch.ID+"/messages?limit=1&count=false", nil)
 		read.Header.Set("Authorization", gateway.Key)
 		w = httptest.NewRecorder()
 		routes.ServeHTTP(w, read)

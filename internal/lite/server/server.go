@@ -127,7 +127,7 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	s.intake = &intake{options: &s.options, writer: s.writer, metrics: s.metrics, memory: newBudget(s.options.Memory), now: s.options.Now}
 	s.sweeper = newSweeper(s)
-	if s.listener, err = net.Listen("tcp", s.options.ListenAPI); err != nil {
+	if s.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", s.options.ListenAPI); err != nil {
 		return err
 	}
 	s.broker, err = mqtt.NewBroker(mqtt.Options{

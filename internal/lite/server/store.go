@@ -66,8 +66,7 @@ func openDatabase(ctx context.Context, dir string, full bool) (*database, error)
 	f.Close()
 	d := &database{path: path}
 	if err := d.connect(ctx, full); err != nil {
-		d.close()
-		return nil, fmt.Errorf("database %s: %w", path, err)
+		return nil, fmt.Errorf("database %s: %w", path, errors.Join(err, d.close()))
 	}
 	return d, nil
 }

@@ -94,7 +94,7 @@ func New(o Options) (*Element, error) {
 	if err := o.defaults(); err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", o.Listen)
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", o.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("stream: %w", err)
 	}

@@ -35,7 +35,7 @@ func TestWindowsAgreeWithAModel(t *testing.T) {
 		want := map[key][]float64{}
 		var late int64
 		got := map[string]float64{}
-		closed, sum, n := -1.0, 0.0, 0
+		closed := -1.0
 		take := func(p senml.Pack) {
 			for _, r := range p {
 				id := fmt.Sprintf("%s@%g", r.Name, r.Time)
@@ -66,7 +66,7 @@ func TestWindowsAgreeWithAModel(t *testing.T) {
 		take(w.CloseAll())
 		for k, values := range want {
 			low, high := values[0], values[0]
-			sum, n = 0, len(values)
+			sum, n := 0.0, len(values)
 			for _, v := range values {
 				sum, low, high = sum+v, min(low, v), max(high, v)
 			}
