@@ -71,6 +71,9 @@ func TestQueryPlans(t *testing.T) {
 			}
 			plan = append(plan, s)
 		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
 		return strings.Join(plan, "; ")
 	}
 	for _, page := range []string{"", Marker(slice.KindIoTDevice, "01")} {

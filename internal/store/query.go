@@ -91,8 +91,6 @@ func compile(q operation.Query, attrs map[string]string, parent string) (listing
 	return l, nil
 }
 
-var manyValued = map[string]bool{"in": true, "nin": true, "cont": true, "ncont": true}
-
 func condition(c operation.Condition, attrs map[string]string) (term, error) {
 	column, ok := attrs[c.Attr]
 	if !ok {

@@ -54,7 +54,7 @@ func (t *Tx) exec(ctx context.Context, text string, args ...any) (int64, error) 
 	if !t.write {
 		return 0, fault.New(fault.Internal, "a write inside a reading transaction")
 	}
-	ctx, s, err := t.statement(ctx, text, args)
+	ctx, s, err := t.statement(ctx, text, args) //nolint:sqlclosecheck // the cache or the transaction closes it
 	if err != nil {
 		return 0, translate(err)
 	}
@@ -76,7 +76,7 @@ func (t *Tx) exec(ctx context.Context, text string, args ...any) (int64, error) 
 
 // each runs a query and calls scan for every row.
 func (t *Tx) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {
-	ctx, s, err := t.statement(ctx, text, args)
+	ctx, s, err := t.statement(ctx, text, args) //nolint:sqlclosecheck // the cache or the transaction closes it
 	if err != nil {
 		return translate(err)
 	}

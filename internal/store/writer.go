@@ -214,7 +214,7 @@ func (w *writer) raw(text string) error {
 		w.db.opts.Record(text, nil)
 	}
 	ctx := context.Background()
-	s, err := w.stmts.get(ctx, text)
+	s, err := w.stmts.get(ctx, text) //nolint:sqlclosecheck // the cache closes it
 	if err == nil {
 		_, err = s.ExecContext(ctx)
 	}

@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/operation"
@@ -32,7 +31,7 @@ func backupAndRestore(t *testing.T, h Harness) {
 	})
 	op := newOperation(slice.NewID())
 	insertOperation(t, db, op)
-	fence := claim(t, db, "one", time.Minute)[0].Fence
+	fence := claim(t, db, "one")[0].Fence
 	end := pairs(t, db)
 	until(t, "pairs are written", func() bool { return count(t, db, operation.Query{Kind: slice.KindIoTSlice}) > 10 })
 	file := filepath.Join(t.TempDir(), "backup.db")
@@ -124,7 +123,7 @@ func pairs(t *testing.T, db *store.DB) (end func()) {
 // beyond those of the backup.
 func goesOn(t *testing.T, back *store.DB, op *operation.Operation, fence, newest int64) {
 	t.Helper()
-	got := claim(t, back, "two", time.Minute) // nobody's lease came along
+	got := claim(t, back, "two") // nobody's lease came along
 	if len(got) != 1 || got[0].ID != op.ID || got[0].Fence <= fence {
 		t.Fatalf("claimed %+v, want a fence above %d", got, fence)
 	}

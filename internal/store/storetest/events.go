@@ -183,7 +183,7 @@ func eventContents(t *testing.T, h Harness) {
 	in(t, db, func(ctx context.Context, tx operation.Tx) error { return tx.Update(ctx, d) })
 	in(t, db, func(ctx context.Context, tx operation.Tx) error { return tx.Delete(ctx, d) })
 	insertOperation(t, db, op)
-	cur := claim(t, db, "one", time.Minute)[0]
+	cur := claim(t, db, "one")[0]
 	if err := db.Save(t.Context(), &cur, nil); err != nil { // no new state: no event
 		t.Fatal(err)
 	}

@@ -22,9 +22,9 @@ func insertOperation(t testing.TB, db *store.DB, op *operation.Operation) {
 	in(t, db, func(ctx context.Context, tx operation.Tx) error { return tx.InsertOperation(ctx, op) })
 }
 
-func claim(t testing.TB, db *store.DB, owner string, lease time.Duration) []operation.Operation {
+func claim(t testing.TB, db *store.DB, owner string) []operation.Operation {
 	t.Helper()
-	ops, err := db.Claim(t.Context(), owner, operation.SchemaVersion, 100, lease)
+	ops, err := db.Claim(t.Context(), owner, operation.SchemaVersion, 100, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func fences(t *testing.T, h Harness) {
 	db, second := h.Fresh(t)
 	op := newOperation(slice.NewID())
 	insertOperation(t, db, op)
-	mine := claim(t, db, "one", time.Minute)
+	mine := claim(t, db, "one")
 	if len(mine) != 1 || mine[0].Fence < 1 {
 		t.Fatalf("claimed %+v", mine)
 	}
@@ -138,7 +138,7 @@ func fences(t *testing.T, h Harness) {
 		t.Fatalf("save under the lease: revision %d, %v", old.Revision, err)
 	}
 	for _, lease := range []time.Duration{time.Minute, time.Millisecond} {
-		if got := claim(t, second, "two", time.Minute); len(got) != 0 {
+		if got := claim(t, second, "two"); len(got) != 0 {
 			t.Fatalf("claimed under another's lease: %+v", got)
 		}
 		if ids, err := db.Renew(t.Context(), "one", []string{op.ID, "no such"}, lease); err != nil || !slices.Equal(ids, []string{op.ID}) {
@@ -146,7 +146,7 @@ func fences(t *testing.T, h Harness) {
 		}
 	}
 	var next []operation.Operation
-	until(t, "the lease is over", func() bool { next = claim(t, second, "two", time.Minute); return len(next) == 1 })
+	until(t, "the lease is over", func() bool { next = claim(t, second, "two"); return len(next) == 1 })
 	if next[0].Fence <= old.Fence || next[0].State != operation.Processing {
 		t.Fatalf("fence %d after %d, state %s", next[0].Fence, old.Fence, next[0].State)
 	}
@@ -166,7 +166,7 @@ func fences(t *testing.T, h Harness) {
 	if err := db.Release(t.Context(), "one", op.ID, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	if got := claim(t, db, "three", time.Minute); len(got) != 0 {
+	if got := claim(t, db, "three"); len(got) != 0 {
 		t.Fatal("the first could release the second's lease")
 	}
 	// Effects may change the operation; their error undoes all.
@@ -206,12 +206,12 @@ func wakes(t *testing.T, h Harness) {
 	db, second := h.Fresh(t)
 	op := newOperation(slice.NewID())
 	insertOperation(t, db, op)
-	cur := claim(t, db, "one", time.Minute)[0]
+	cur := claim(t, db, "one")[0]
 	cur.Wake = time.Now().Add(time.Hour)
 	if err := db.Save(t.Context(), &cur, nil); err != nil {
 		t.Fatal(err)
 	}
-	if got := claim(t, second, "two", time.Minute); len(got) != 0 {
+	if got := claim(t, second, "two"); len(got) != 0 {
 		t.Fatal("claimed before its time")
 	}
 	say := func(db *store.DB) {
@@ -220,7 +220,7 @@ func wakes(t *testing.T, h Harness) {
 		})
 	}
 	say(second)
-	next := claim(t, second, "two", time.Minute)
+	next := claim(t, second, "two")
 	if len(next) != 1 {
 		t.Fatal("a signal does not make it due")
 	}
@@ -231,7 +231,7 @@ func wakes(t *testing.T, h Harness) {
 	if err := second.Save(t.Context(), &cur, nil); err != nil {
 		t.Fatal(err)
 	}
-	next = claim(t, db, "three", time.Minute)
+	next = claim(t, db, "three")
 	if len(next) != 1 {
 		t.Fatal("a signal said during the lease is put off")
 	}
@@ -245,18 +245,18 @@ func wakes(t *testing.T, h Harness) {
 	if err := db.Save(t.Context(), &cur, nil); err != nil {
 		t.Fatal(err)
 	}
-	if got := claim(t, db, "four", time.Minute); len(got) != 0 {
+	if got := claim(t, db, "four"); len(got) != 0 {
 		t.Fatal("claimed before its time although no signal is left")
 	}
 	cur.Wake = time.Now().Add(20 * time.Millisecond) // nobody has claimed it: the fence holds
 	if err := db.Save(t.Context(), &cur, nil); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "its time comes", func() bool { return len(claim(t, second, "four", time.Minute)) == 1 })
+	until(t, "its time comes", func() bool { return len(claim(t, second, "four")) == 1 })
 	if err := second.Release(t.Context(), "four", op.ID, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if got := claim(t, db, "five", time.Minute); len(got) != 0 {
+	if got := claim(t, db, "five"); len(got) != 0 {
 		t.Fatal("claimed before the time of its release")
 	}
 }
@@ -267,7 +267,7 @@ func signals(t *testing.T, h Harness) {
 	a, b := newOperation(slice.NewID()), newOperation(slice.NewID())
 	insertOperation(t, db, a)
 	insertOperation(t, db, b)
-	cur := claim(t, db, "one", time.Minute)
+	cur := claim(t, db, "one")
 	if len(cur) != 2 {
 		t.Fatalf("claimed %d", len(cur))
 	}
@@ -319,7 +319,7 @@ func endOperation(t *testing.T, h Harness) {
 	db, second := h.Fresh(t)
 	op := newOperation(slice.NewID())
 	insertOperation(t, db, op)
-	runs := claim(t, db, "one", time.Minute)[0]
+	runs := claim(t, db, "one")[0]
 	next := newOperation(op.Slice)
 	in(t, second, func(ctx context.Context, tx operation.Tx) error {
 		old, err := tx.OpenOperation(ctx, op.Slice)
@@ -337,7 +337,7 @@ func endOperation(t *testing.T, h Harness) {
 		return tx.InsertOperation(ctx, next)
 	})
 	want(t, db.Save(t.Context(), &runs, nil), fault.Conflict)
-	got := claim(t, db, "one", time.Minute)
+	got := claim(t, db, "one")
 	if len(got) != 1 || got[0].ID != next.ID || got[0].Fence <= runs.Fence+1 {
 		t.Fatalf("claimed %+v, want the successor with a fence above %d", got, runs.Fence+1)
 	}
