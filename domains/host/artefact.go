@@ -35,7 +35,7 @@ func keyOf(st os.FileInfo) (fileKey, bool) {
 	if !ok {
 		return fileKey{}, false
 	}
-	return fileKey{uint64(s.Dev), s.Ino, s.Size, s.Mtim, s.Ctim}, true
+	return fileKey{uint64(s.Dev), s.Ino, s.Size, s.Mtim, s.Ctim}, true //nolint:unconvert // Dev has 32 bits on some machines
 }
 
 // expected is the digest the catalogue states for this machine; empty: any.

@@ -36,7 +36,7 @@ func writeFiles(unit string, files map[string][]byte, old []string) error {
 			err = root.MkdirAll(dir, 0o700)
 		}
 		if err == nil {
-			root.Remove(name) // its mode may be wider, or it may be a link
+			_ = root.Remove(name) // its mode may be wider, or it may be a link; WriteFile tells
 			err = root.WriteFile(name, files[name], 0o600)
 		}
 		if err != nil {

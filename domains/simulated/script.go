@@ -149,7 +149,7 @@ func (s *Script) validate() error {
 	e := fault.New(fault.Invalid, "the simulated site's connection data is not valid")
 	must := func(ok bool, field string, given any, allowed string) {
 		if !ok {
-			e.With("connection/"+field, fmt.Sprint(given), allowed)
+			_ = e.With("connection/"+field, fmt.Sprint(given), allowed)
 		}
 	}
 	s.validateNodes(must)

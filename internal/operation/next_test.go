@@ -340,8 +340,8 @@ func TestATerminateGivesUpAnUnreachableSite(t *testing.T) {
 }
 
 func TestGracefulCancelWaitsForCallsThatAreOut(t *testing.T) {
-	op, out := Next(Start(Operation{ID: "op", Type: Instantiate}, epoch), Event{Kind: Claimed}, epoch)
-	op, out = Next(op, Event{Kind: Planned, Steps: chain()}, epoch)
+	op, _ := Next(Start(Operation{ID: "op", Type: Instantiate}, epoch), Event{Kind: Claimed}, epoch)
+	op, out := Next(op, Event{Kind: Planned, Steps: chain()}, epoch)
 	if len(out) != 2 {
 		t.Fatalf("%v", out)
 	}

@@ -41,7 +41,7 @@ func (c *checks) wrong(field string, given any, allowed string) {
 		c.e = fault.New(fault.Invalid, "the %s is not valid", c.subject)
 	}
 	if len(c.e.Params) < maxParams {
-		c.e.With(field, show(given), allowed)
+		_ = c.e.With(field, show(given), allowed)
 	}
 }
 
@@ -85,10 +85,10 @@ func (c *checks) number(field string, v, lo, hi float64, unit string) {
 	}
 }
 
-// above requires a finite v in (lo, hi].
-func (c *checks) above(field string, v, lo, hi float64, unit string) {
-	if !(v > lo && v <= hi) || math.IsInf(v, 0) {
-		c.wrong(field, v, "a number above "+span(lo, hi, unit)[len("a number from "):])
+// positive requires a finite v in (0, hi].
+func (c *checks) positive(field string, v, hi float64, unit string) {
+	if !(v > 0 && v <= hi) || math.IsInf(v, 0) {
+		c.wrong(field, v, "a number above "+span(0, hi, unit)[len("a number from "):])
 	}
 }
 

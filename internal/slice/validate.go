@@ -31,7 +31,7 @@ func (s *IoTSlice) Validate() error {
 // Validate lists every wrong field of the element.
 func (e *Element) Validate() error {
 	c := checking(e.Kind())
-	e.Meta.check(c, e.Kind())
+	e.check(c, e.Kind())
 	c.oneOf("elementKind", string(e.Element), false, string(Gateway), string(Server), string(MicroElement))
 	c.name("product", e.Product, false)
 	c.pattern("productVersion", e.Version, versionTag, true, versionAllowed)

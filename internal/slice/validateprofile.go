@@ -28,8 +28,8 @@ func (p *ServiceProfile) check(c *checks, at string) {
 		return
 	}
 	at += "/"
-	present(p.MaxNumberofUEs, func(v float64) { c.above(at+"maxNumberofUEs", v, 0, 1e12, "") })
-	present(p.TermDensity, func(v TermDensity) { c.above(at+"termDensity/density", v.Density, 0, 1e12, "per km2") })
+	present(p.MaxNumberofUEs, func(v float64) { c.positive(at+"maxNumberofUEs", v, 1e12, "") })
+	present(p.TermDensity, func(v TermDensity) { c.positive(at+"termDensity/density", v.Density, 1e12, "per km2") })
 	c.oneOf(at+"uEMobilityLevel", p.UEMobilityLevel, true,
 		"STATIONARY", "NOMADIC", "RESTRICTED_MOBILITY", "FULL_MOBILITY")
 	present(p.UESpeed, func(v int64) { c.whole(at+"uESpeed", v, 0, 2000) })
@@ -60,13 +60,13 @@ func (p *ServiceProfile) checkQuality(c *checks, at string) {
 		{"dLLatency", p.DLLatency}, {"uLLatency", p.ULLatency}, {"jitter", p.Jitter},
 		{"dLPktDelayVariation", p.DLPktDelayVariation}, {"uLPktDelayVariation", p.ULPktDelayVariation},
 	} {
-		present(f.v, func(v float64) { c.above(at+f.name, v, 0, maxLatencyMS, "ms") })
+		present(f.v, func(v float64) { c.positive(at+f.name, v, maxLatencyMS, "ms") })
 	}
 	for _, f := range []struct {
 		name string
 		v    *float64
 	}{{"availability", p.Availability}, {"dLReliability", p.DLReliability}, {"uLReliability", p.ULReliability}} {
-		present(f.v, func(v float64) { c.above(at+f.name, v, 0, 100, "%") })
+		present(f.v, func(v float64) { c.positive(at+f.name, v, 100, "%") })
 	}
 }
 
@@ -80,7 +80,7 @@ func (p *ServiceProfile) checkRates(c *checks, at string) {
 	} {
 		present(f.v, func(t Throughput) {
 			present(t.GuaThpt, func(v float64) { c.number(at+f.name+"/guaThpt", v, 0, maxRate, "kbit/s") })
-			present(t.MaxThpt, func(v float64) { c.above(at+f.name+"/maxThpt", v, 0, maxRate, "kbit/s") })
+			present(t.MaxThpt, func(v float64) { c.positive(at+f.name+"/maxThpt", v, maxRate, "kbit/s") })
 			if t.GuaThpt != nil && t.MaxThpt != nil && *t.GuaThpt > *t.MaxThpt {
 				c.wrong(at+f.name+"/guaThpt", *t.GuaThpt, "at most maxThpt, "+show(*t.MaxThpt)+" kbit/s")
 			}
@@ -99,7 +99,7 @@ func (s Support) check(c *checks, at string) {
 
 func (e EEPerfReq) check(c *checks, at string) {
 	c.oneOf(at+"/kpiType", e.KPIType, false, "MAXREGSUBS", "MEANACTIVEUES")
-	c.above(at+"/req", e.Req, 0, 1e15, "")
+	c.positive(at+"/req", e.Req, 1e15, "")
 }
 
 func (c *checks) areas(at string, areas []GeoArea) {

@@ -106,7 +106,7 @@ func ask(ctx context.Context, dir string, r request) (State, error) {
 			return err
 		}
 		defer c.Close()
-		defer context.AfterFunc(ctx, func() { c.SetDeadline(time.Now()) })()
+		defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Now()) })()
 		if deadline, ok := ctx.Deadline(); ok {
 			_ = c.SetDeadline(deadline)
 		}

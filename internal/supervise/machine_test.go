@@ -61,7 +61,7 @@ func FuzzParseStat(f *testing.F) {
 	f.Add([]byte(")"))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		s, err := parseStat(line)
-		if err == nil && bytes.IndexByte([]byte(line), s.state) < 0 {
+		if err == nil && bytes.IndexByte(line, s.state) < 0 {
 			t.Errorf("state %q out of thin air", s.state)
 		}
 	})

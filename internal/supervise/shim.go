@@ -315,4 +315,4 @@ func (s *shim) state() State {
 
 // save writes the state for whoever finds no shim to ask, and to wake watchers.
 // On a full disk the control socket still tells.
-func (s *shim) save() { writeJSON(filepath.Join(s.dir, stateFile), s.state()) }
+func (s *shim) save() { _ = writeJSON(filepath.Join(s.dir, stateFile), s.state()) }

@@ -141,7 +141,7 @@ func inherited(names ...string) []string {
 
 // handshake waits for the shim's first word.
 func handshake(ctx context.Context, r *os.File) error {
-	defer context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Now()) })()
+	defer context.AfterFunc(ctx, func() { _ = r.SetReadDeadline(time.Now()) })()
 	line, err := bufio.NewReader(r).ReadString('\n')
 	line = strings.TrimSpace(line)
 	why, failed := strings.CutPrefix(line, "error: ")

@@ -81,7 +81,7 @@ func (d *demo) startService(ctx context.Context) (err error) {
 }
 
 func answers(url string) error {
-	resp, err := http.Get(url) //nolint:noctx // a probe of loopback inside a bounded loop
+	resp, err := http.Get(url)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func dialCoAP(_ context.Context, o Options, u *url.URL) (*coapDevice, error) {
 	d := &coapDevice{options: o}
 	var err error
 	if u.Scheme == "coaps" {
-		d.conn, err = dtls.Dial(u.Host, &piondtls.Config{
+		d.conn, err = dtls.Dial(u.Host, &piondtls.Config{ //nolint:staticcheck // go-coap takes no other
 			PSK:             func([]byte) ([]byte, error) { return []byte(o.Secret), nil },
 			PSKIdentityHint: []byte(o.Name),
 			CipherSuites:    []piondtls.CipherSuiteID{piondtls.TLS_PSK_WITH_AES_128_CCM_8, piondtls.TLS_PSK_WITH_AES_128_GCM_SHA256},

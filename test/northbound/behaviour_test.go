@@ -171,7 +171,7 @@ func TestEventStream(t *testing.T) {
 	}
 	stream := func(after int) (<-chan object, func()) {
 		ctx, cancel := context.WithCancel(t.Context())
-		r, err := http.NewRequestWithContext(ctx, "GET", s.app.URL()+base+"/events", nil)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.app.URL()+base+"/events", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +179,7 @@ func TestEventStream(t *testing.T) {
 		r.Header.Set("Accept", "text/event-stream")
 		r.Header.Set("Last-Event-ID", strconv.Itoa(after))
 		p, err := http.DefaultClient.Do(r)
-		if err != nil || p.StatusCode != 200 || p.Header.Get("Content-Type") != "text/event-stream" {
+		if err != nil || p.StatusCode != http.StatusOK || p.Header.Get("Content-Type") != "text/event-stream" {
 			t.Fatalf("%v %+v", err, p)
 		}
 		c := make(chan object, 100)

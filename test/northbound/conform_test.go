@@ -74,7 +74,8 @@ func conforms(t testing.TB, method, path string, r reply) {
 		case s == nil && len(r.body) > 0:
 			t.Errorf("%s %s = %d with a body: %s", method, path, r.status, r.body)
 		case s != nil:
-			of, name := &shape.Shape{Type: "array"}, ""
+			of := &shape.Shape{Type: "array"}
+			var name string
 			if s.Items != nil {
 				name = s.Items.Ref
 			} else {

@@ -3,6 +3,7 @@ package northbound
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -16,7 +17,7 @@ func BenchmarkGetSlice(b *testing.B) {
 	path := base + "/iotSlices/" + s.must(201, keys["tenant-operator"], "POST", "/iotSlices", order("one")).id()
 	b.ReportAllocs()
 	for b.Loop() {
-		r := httptest.NewRequest("GET", path, nil)
+		r := httptest.NewRequest(http.MethodGet, path, nil)
 		r.Header.Set("Authorization", "Bearer "+keys["tenant-viewer"])
 		w := httptest.NewRecorder()
 		s.app.Handler().ServeHTTP(w, r)
@@ -32,7 +33,7 @@ func BenchmarkOrder(b *testing.B) {
 	body := string(must(json.Marshal(order("NAME"))))
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		r := httptest.NewRequest("POST", base+"/iotSlices", strings.NewReader(strings.Replace(body, "NAME", fmt.Sprintf("s%d", i), 1)))
+		r := httptest.NewRequest(http.MethodPost, base+"/iotSlices", strings.NewReader(strings.Replace(body, "NAME", fmt.Sprintf("s%d", i), 1)))
 		r.Header.Set("Authorization", "Bearer "+keys["tenant-operator"])
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()

@@ -203,8 +203,11 @@ func solvers(w io.Writer) error {
 				return err
 			}
 			t2 := cpu()
-			if err := a.Verify(1e-9); err != nil || a.Cost() != b.Cost() {
-				return fmt.Errorf("n=%d: costs %g and %g, %v", n, a.Cost(), b.Cost(), err)
+			if err := a.Verify(1e-9); err != nil {
+				return fmt.Errorf("n=%d: %w", n, err)
+			}
+			if a.Cost() != b.Cost() {
+				return fmt.Errorf("n=%d: costs %g and %g", n, a.Cost(), b.Cost())
 			}
 			t3 := cpu()
 			for i := range 10 {

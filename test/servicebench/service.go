@@ -46,7 +46,7 @@ func start(ctx context.Context, dir string) (*service, error) {
 	if s.App, err = app.New(ctx, c, app.Options{Record: s.tape.record}); err != nil {
 		return nil, err
 	}
-	if err := s.App.Start(ctx); err != nil {
+	if err := s.Start(ctx); err != nil {
 		return nil, err
 	}
 	key, err := os.ReadFile(filepath.Join(dir, app.AdminKeyFile))
@@ -58,7 +58,7 @@ func (s *service) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	s.client.CloseIdleConnections()
-	return s.App.Stop(ctx)
+	return s.Stop(ctx)
 }
 
 func (s *service) file() string { return filepath.Join(s.dir, "osmoslice.db") }

@@ -133,7 +133,7 @@ func (p *player) one(ctx context.Context, s statement) error {
 		return err
 	}
 	defer rows.Close()
-	for rows.Next() { //nolint:revive // the rows are fetched, and nothing is done with them
+	for rows.Next() { // the rows are fetched, and nothing is done with them
 	}
 	return rows.Err()
 }

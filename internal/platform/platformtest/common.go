@@ -76,7 +76,7 @@ func wantSilent(t *testing.T, err error, secrets ...string) {
 // elsewhere is a with every endpoint at an address where nobody listens.
 func elsewhere(t *testing.T, a platform.Access) platform.Access {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
 	address := l.Addr().String()
 	must(t, l.Close())
@@ -91,7 +91,7 @@ func elsewhere(t *testing.T, a platform.Access) platform.Access {
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(deadline); !ok(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(deadline); !ok(); time.Sleep(10 * time.Millisecond) { //nolint:forbidigo // this is the wait for a condition
 		if time.Now().After(end) {
 			t.Fatalf("not within %s: %s", deadline, what)
 		}
