@@ -46,7 +46,7 @@ func (s *Service) Patch(ctx context.Context, kind slice.Kind, id string, p Patch
 // is put back.
 func (u *unit) patchPlain(ctx context.Context, r slice.Resource, p Patch) (Result, error) {
 	was := *r.Head()
-	keep := kept(r)
+	keep, related := kept(r), relations(r)
 	if err := p(r); err != nil {
 		return Result{}, err
 	}
@@ -68,6 +68,9 @@ func (u *unit) patchPlain(ctx context.Context, r slice.Resource, p Patch) (Resul
 		if err := u.s.checkCallbacks(v); err != nil {
 			return Result{}, err
 		}
+	}
+	if err := u.checkRelations(ctx, r, related); err != nil {
+		return Result{}, err
 	}
 	return Result{Resource: r}, u.Update(ctx, r)
 }
@@ -119,6 +122,9 @@ func (u *unit) patchSlice(ctx context.Context, sl *slice.IoTSlice, p Patch) (Res
 	sl.State, sl.Infrastructures, sl.Operation, sl.LastOperation = was.State, was.Infrastructures, was.Operation, was.LastOperation
 	sl.Cause, sl.InstantiatedAt = was.Cause, was.InstantiatedAt
 	if err := sl.Validate(); err != nil {
+		return Result{}, err
+	}
+	if err := u.checkRelations(ctx, sl, relations(was)); err != nil {
 		return Result{}, err
 	}
 	return Result{Resource: sl}, u.Update(ctx, sl)

@@ -61,6 +61,9 @@ func (u *unit) converge(ctx context.Context, sl *slice.IoTSlice, want *SliceOrde
 	if err := m.validate(&desired); err != nil {
 		return Result{}, err
 	}
+	if err := u.checkRelations(ctx, &desired, relations(sl)); err != nil {
+		return Result{}, err
+	}
 	x := &convergence{u: u, sl: &desired, busy: instantiated(sl), params: params{Before: map[string]spec{}}}
 	if err := x.elements(ctx, m); err != nil {
 		return Result{}, err

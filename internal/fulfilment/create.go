@@ -118,6 +118,9 @@ func (u *unit) store(ctx context.Context, r slice.Resource) (Result, error) {
 	if err := require(ctx, wants(r)); err != nil {
 		return Result{}, err
 	}
+	if err := u.checkRelations(ctx, r, nil); err != nil {
+		return Result{}, err
+	}
 	if err := u.Insert(ctx, r); err != nil {
 		return Result{}, err
 	}

@@ -36,6 +36,9 @@ func (u *unit) createSlice(ctx context.Context, order *SliceOrder) (Result, erro
 	if err := m.validate(sl); err != nil {
 		return Result{}, err
 	}
+	if err := u.checkRelations(ctx, sl, nil); err != nil {
+		return Result{}, err
+	}
 	for _, e := range m.elements {
 		if err := u.checkProduct(ctx, e, m.path[e]); err != nil {
 			return Result{}, err

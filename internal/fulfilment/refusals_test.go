@@ -1,0 +1,111 @@
+package fulfilment_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/osmoslice/osmoslice/internal/fault"
+	"github.com/osmoslice/osmoslice/internal/fulfilment"
+	"github.com/osmoslice/osmoslice/internal/slice"
+)
+
+// refused wants fault.Invalid naming field.
+func refused(t *testing.T, what string, err error, field string) {
+	t.Helper()
+	if !fault.Is(err, fault.Invalid) {
+		t.Errorf("%s: %v, want it invalid", what, err)
+		return
+	}
+	if p := fault.Of(err).Params; len(p) == 0 || p[0].Field != field {
+		t.Errorf("%s: %+v, want %s named", what, p, field)
+	}
+}
+
+// put creates a resource, which must work.
+func (w *world) put(r slice.Resource) slice.Resource {
+	w.t.Helper()
+	res, err := w.svc.Create(w.ctx, r, fulfilment.Options{})
+	if err != nil {
+		w.t.Fatalf("%s: %v", r.Kind(), err)
+	}
+	return res.Resource
+}
+
+// What a resource refers to must be its own tenant's; another tenant's is refused
+// in the words for what does not exist.
+func TestReferencesStayWithinTheTenant(t *testing.T) {
+	w := newWorld(t)
+	w.tenancy()
+	acme := w.tenant.ID
+	other := w.put(&slice.Tenant{Meta: slice.Meta{Name: "other"}}).Head().ID
+	mine := func(name string) slice.Meta { return slice.Meta{Name: name, Tenant: acme} }
+	theirs := func(name string) slice.Meta { return slice.Meta{Name: name, Tenant: other} }
+	world := func(meta func(string) slice.Meta) map[slice.Kind]string {
+		ns := w.put(&slice.NetworkSlice{Meta: meta("ns")}).Head().ID
+		vnf := &slice.NetworkFunction{Meta: meta("nf"), FunctionType: "VNF"}
+		return map[slice.Kind]string{
+			slice.KindNetworkSlice:         ns,
+			slice.KindNetworkSliceSubnet:   w.put(&slice.NetworkSliceSubnet{Meta: meta("sub"), NetworkSlice: ns, SubnetType: "TRANSPORT"}).Head().ID,
+			slice.KindNetworkFunction:      w.put(vnf).Head().ID,
+			slice.KindCommunicationService: w.put(&slice.CommunicationService{Meta: meta("cs")}).Head().ID,
+			slice.KindIoTSlice:             w.put(&slice.IoTSlice{Meta: meta("sl")}).Head().ID,
+			slice.KindInfrastructure:       w.put(&slice.Infrastructure{Meta: meta("site"), Tier: "CLOUD", Plugin: "simulated"}).Head().ID,
+		}
+	}
+	ours, foreign := world(mine), world(theirs)
+	for _, c := range []struct {
+		field string
+		to    slice.Kind
+		make  func(meta slice.Meta, id string) slice.Resource
+	}{
+		{"iotSliceIds/0", slice.KindIoTSlice, func(m slice.Meta, id string) slice.Resource {
+			return &slice.CommunicationService{Meta: m, IoTSlices: []string{id}}
+		}},
+		{"communicationServiceId", slice.KindCommunicationService, func(m slice.Meta, id string) slice.Resource {
+			return &slice.IoTSlice{Meta: m, CommunicationService: id}
+		}},
+		{"networkSliceId", slice.KindNetworkSlice, func(m slice.Meta, id string) slice.Resource {
+			return &slice.IoTSlice{Meta: m, NetworkSlice: id}
+		}},
+		{"infrastructureId", slice.KindInfrastructure, func(m slice.Meta, id string) slice.Resource {
+			return &slice.NetworkFunction{Meta: m, FunctionType: "VNF", Infrastructure: id}
+		}},
+		{"networkSliceId", slice.KindNetworkSlice, func(m slice.Meta, id string) slice.Resource {
+			return &slice.NetworkFunction{Meta: m, FunctionType: "VNF", NetworkSlice: id}
+		}},
+		{"networkFunctionIds/0", slice.KindNetworkFunction, func(m slice.Meta, id string) slice.Resource {
+			return &slice.NetworkSliceSubnet{Meta: m, NetworkSlice: ours[slice.KindNetworkSlice], SubnetType: "TRANSPORT", NetworkFunctions: []string{id}}
+		}},
+		{"networkSliceSubnetIds/0", slice.KindNetworkSliceSubnet, func(m slice.Meta, id string) slice.Resource {
+			return &slice.NetworkSlice{Meta: m, Subnets: []string{id}}
+		}},
+	} {
+		var said []string
+		made := w.put(c.make(mine("good-"+slice.NewID()), ours[c.to]))
+		for _, id := range []string{foreign[c.to], slice.NewID()} {
+			_, err := w.svc.Create(w.ctx, c.make(mine("bad"), id), fulfilment.Options{})
+			refused(t, string(c.to)+" on create", err, c.field)
+			said = append(said, strings.ReplaceAll(err.Error(), id, "ID"))
+			_, err = w.svc.Patch(w.ctx, made.Kind(), made.Head().ID, func(r slice.Resource) error {
+				want := c.make(*r.Head(), id)
+				switch v := r.(type) {
+				case *slice.CommunicationService:
+					*v = *want.(*slice.CommunicationService)
+				case *slice.IoTSlice:
+					*v = *want.(*slice.IoTSlice)
+				case *slice.NetworkFunction:
+					*v = *want.(*slice.NetworkFunction)
+				case *slice.NetworkSliceSubnet:
+					*v = *want.(*slice.NetworkSliceSubnet)
+				case *slice.NetworkSlice:
+					*v = *want.(*slice.NetworkSlice)
+				}
+				return nil
+			}, fulfilment.Options{})
+			refused(t, string(c.to)+" on patch", err, c.field)
+		}
+		if said[0] != said[1] {
+			t.Errorf("another tenant's is told from what does not exist: %q, %q", said[0], said[1])
+		}
+	}
+}
