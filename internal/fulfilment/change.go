@@ -127,6 +127,17 @@ func (u *unit) patchSlice(ctx context.Context, sl *slice.IoTSlice, p Patch) (Res
 	if err := u.checkRelations(ctx, sl, relations(was)); err != nil {
 		return Result{}, err
 	}
+	if sl.Placement != nil && sl.Placement.Spread != "" {
+		elements, err := u.s.elements(ctx, u.Tx, sl.ID)
+		if err != nil {
+			return Result{}, err
+		}
+		for _, e := range elements {
+			if err := spreadable(sl, e, ""); err != nil {
+				return Result{}, err
+			}
+		}
+	}
 	return Result{Resource: sl}, u.Update(ctx, sl)
 }
 

@@ -58,6 +58,9 @@ func (u *unit) checkMember(ctx context.Context, sl *slice.IoTSlice, e *slice.Ele
 	if err := e.Validate(); err != nil {
 		return err
 	}
+	if err := spreadable(sl, e, ""); err != nil {
+		return err
+	}
 	all, err := u.s.elements(ctx, u.Tx, sl.ID)
 	if err != nil {
 		return err

@@ -100,9 +100,15 @@ func (u *unit) request(ctx context.Context, sl *slice.IoTSlice, r Request) (para
 	}
 	for _, e := range chosen {
 		p.Elements = append(p.Elements, e.ID)
+		if r.Target == nil {
+			continue
+		}
+		if err := spreadable(&slice.IoTSlice{Placement: r.Target}, e, ""); err != nil {
+			return p, err
+		}
 	}
 	if r.Type == operation.Scale {
-		return p, u.scale(ctx, &p, chosen, r.Replicas)
+		return p, u.scale(ctx, sl, &p, chosen, r.Replicas)
 	}
 	return p, nil
 }
@@ -125,7 +131,7 @@ func (u *unit) chosen(ctx context.Context, sl *slice.IoTSlice, names []string) (
 }
 
 // scale sets the replicas that an operation shall bring about.
-func (u *unit) scale(ctx context.Context, p *params, chosen []*slice.Element, replicas int) error {
+func (u *unit) scale(ctx context.Context, sl *slice.IoTSlice, p *params, chosen []*slice.Element, replicas int) error {
 	if replicas < 1 || replicas > 1000 {
 		return fault.Field("replicas", fmt.Sprint(replicas), "1 to 1000")
 	}
@@ -134,6 +140,9 @@ func (u *unit) scale(ctx context.Context, p *params, chosen []*slice.Element, re
 		p.Before[e.ID] = specOf(e)
 		e.Replicas = replicas
 		if err := e.Validate(); err != nil {
+			return err
+		}
+		if err := spreadable(sl, e, ""); err != nil {
 			return err
 		}
 		if err := u.Update(ctx, e); err != nil {

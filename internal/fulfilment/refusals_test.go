@@ -109,3 +109,41 @@ func TestReferencesStayWithinTheTenant(t *testing.T) {
 		}
 	}
 }
+
+// Replicas of one member are placed together, so that a policy that would spread
+// them is refused wherever it is ordered.
+func TestSpreadOfReplicasIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.tenancy()
+	policy := &slice.PlacementPolicy{Spread: "node"}
+	o := w.order("own")
+	o.Instantiate = false
+	o.Gateways[0].Placement, o.Gateways[0].Replicas = policy, 2
+	_, err := w.svc.CreateSlice(w.ctx, o, fulfilment.Options{})
+	refused(t, "own policy", err, "iotGateways/0/placementPolicy/spread")
+	o.Gateways[0].Placement, o.Slice.Placement = nil, policy
+	_, err = w.svc.CreateSlice(w.ctx, o, fulfilment.Options{})
+	refused(t, "the slice's policy", err, "placementPolicy/spread")
+
+	o.Gateways[0].Replicas = 1
+	made, err := w.svc.CreateSlice(w.ctx, o, fulfilment.Options{})
+	if err != nil {
+		t.Fatalf("spread with replicas 1: %v", err)
+	}
+	id := made.Resource.Head().ID
+	_, err = w.svc.Create(w.ctx, &slice.Element{Meta: slice.Meta{Name: "two"}, Slice: id, Element: slice.Gateway, Product: "lite-gateway", Replicas: 2}, fulfilment.Options{})
+	refused(t, "a new member", err, "placementPolicy/spread")
+	for _, r := range made.Resources {
+		if e, ok := r.(*slice.Element); ok {
+			_, err = w.svc.Patch(w.ctx, e.Kind(), e.ID, func(r slice.Resource) error { r.(*slice.Element).Replicas = 3; return nil }, fulfilment.Options{})
+			refused(t, "a changed member", err, "placementPolicy/spread")
+		}
+	}
+	o.Slice.Name, o.Slice.Placement, o.Gateways[0].Replicas = "plain", nil, 2
+	made, err = w.svc.CreateSlice(w.ctx, o, fulfilment.Options{})
+	if err != nil {
+		t.Fatalf("replicas without spread: %v", err)
+	}
+	_, err = w.svc.Patch(w.ctx, slice.KindIoTSlice, made.Resource.Head().ID, func(r slice.Resource) error { r.(*slice.IoTSlice).Placement = policy; return nil }, fulfilment.Options{})
+	refused(t, "a changed slice", err, "placementPolicy/spread")
+}

@@ -138,12 +138,24 @@ func freshDevice(d *slice.Device, sl *slice.IoTSlice, id string) {
 func (m *members) validate(sl *slice.IoTSlice) error {
 	err := sl.Validate()
 	more := slice.ValidateMembers(sl, m.elements, m.devices, m.flows)
+	if err == nil && more == nil {
+		return m.spreadable(sl)
+	}
 	if err == nil || more == nil {
 		return firstError(err, more)
 	}
 	a, b := fault.Of(err), fault.Of(more)
 	a.Params = append(a.Params, b.Params...)
 	return a
+}
+
+func (m *members) spreadable(sl *slice.IoTSlice) error {
+	for _, e := range m.elements {
+		if err := spreadable(sl, e, m.path[e]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func firstError(errs ...error) error {

@@ -85,8 +85,9 @@ type PlacementPolicy struct {
 	// share, a node with this one.
 	Affinity     []string `json:"affinity,omitempty"`
 	AntiAffinity []string `json:"antiAffinity,omitempty"`
-	// Spread forbids two replicas or members of the slice on one "node" or one
-	// "infrastructure".
+	// Spread forbids two members of the slice on one "node" or one
+	// "infrastructure"; with replicas 1 only, as those of one member are placed
+	// together.
 	Spread string `json:"spread,omitempty"`
 }
 
