@@ -65,7 +65,7 @@ type LcmOpOccStep struct {
 	StartTime *strfmt.DateTime `json:"startTime,omitempty"`
 
 	// state
-	// Enum: ["WAITING","RUNNING","DONE","FAILED","UNDOING","UNDONE","ABANDONED","SKIPPED"]
+	// Enum: ["WAITING","RUNNING","DONE","FAILED","UNDOING","UNDONE","ABANDONED","SKIPPED","REPLANNED"]
 	State string `json:"state,omitempty"`
 
 	// target Id
@@ -177,7 +177,7 @@ var lcmOpOccStepTypeStatePropEnum []any
 
 func init() {
 	var res []string
-	if err := json.Unmarshal([]byte(`["WAITING","RUNNING","DONE","FAILED","UNDOING","UNDONE","ABANDONED","SKIPPED"]`), &res); err != nil {
+	if err := json.Unmarshal([]byte(`["WAITING","RUNNING","DONE","FAILED","UNDOING","UNDONE","ABANDONED","SKIPPED","REPLANNED"]`), &res); err != nil {
 		panic(err)
 	}
 	for _, v := range res {
@@ -210,6 +210,9 @@ const (
 
 	// LcmOpOccStepStateSKIPPED captures enum value "SKIPPED"
 	LcmOpOccStepStateSKIPPED string = "SKIPPED"
+
+	// LcmOpOccStepStateREPLANNED captures enum value "REPLANNED"
+	LcmOpOccStepStateREPLANNED string = "REPLANNED"
 )
 
 // prop value enum

@@ -9730,7 +9730,8 @@ func init() {
             "UNDOING",
             "UNDONE",
             "ABANDONED",
-            "SKIPPED"
+            "SKIPPED",
+            "REPLANNED"
           ]
         },
         "targetId": {
@@ -24524,7 +24525,8 @@ func init() {
             "UNDOING",
             "UNDONE",
             "ABANDONED",
-            "SKIPPED"
+            "SKIPPED",
+            "REPLANNED"
           ]
         },
         "targetId": {
