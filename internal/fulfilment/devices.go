@@ -135,7 +135,7 @@ func (s *Service) RemoveDevices(ctx context.Context, sliceID string, devices []s
 		for i, ref := range devices {
 			d, err := u.device(ctx, sl, ref)
 			if fault.Is(err, fault.NotFound) {
-				return Result{}, fault.Field(fmt.Sprintf("devices/%d", i), ref, "the id or name of a device of the slice")
+				return Result{}, fault.Field(fmt.Sprintf("iotDevices/%d", i), ref, "the id or name of a device of the slice")
 			}
 			if err != nil {
 				return Result{}, err
