@@ -220,7 +220,11 @@ func (u *unit) dependents(ctx context.Context, r slice.Resource) error {
 	id := r.Head().ID
 	switch v := r.(type) {
 	case *slice.Infrastructure:
-		if err := u.used(ctx, "deployment/infrastructureId", id, "infrastructure "+v.Name); err != nil {
+		err := u.used(ctx, "deployment/infrastructureId", id, "infrastructure "+v.Name)
+		if fault.Is(err, fault.Conflict) {
+			return fault.New(fault.Conflict, "%s: functions still run there and must be moved or terminated first, also when cascading", fault.Of(err).Detail)
+		}
+		if err != nil {
 			return err
 		}
 		return u.below(ctx, v, slice.KindLink, slice.KindNode)
@@ -228,6 +232,8 @@ func (u *unit) dependents(ctx context.Context, r slice.Resource) error {
 		return u.nodeUsed(ctx, v)
 	case *slice.Product:
 		return u.used(ctx, "product", v.Name, "product "+v.Name)
+	case *slice.APIKey:
+		return u.spareAdmin(ctx, v)
 	case *slice.NetworkSlice:
 		return u.below(ctx, v, slice.KindNetworkSliceSubnet)
 	case *slice.Tenant:

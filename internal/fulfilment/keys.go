@@ -142,6 +142,9 @@ func (s *Service) CreateKey(ctx context.Context, k *slice.APIKey, o Options) (Re
 		if err := c.Validate(); err != nil {
 			return Result{}, err
 		}
+		if c.ExpiresAt != nil && !s.now().Before(*c.ExpiresAt) {
+			return Result{}, fault.Field("expiresAt", c.ExpiresAt.Format(time.RFC3339), "a time to come, or none for a key that does not expire")
+		}
 		who := actorOf(ctx)
 		if !who.All() && (c.Role == slice.SystemAdmin || c.Role == slice.OSS) {
 			return Result{}, fault.New(fault.Forbidden, "only a system-admin makes keys of role %s", c.Role)
@@ -175,6 +178,9 @@ func (s *Service) RevokeKey(ctx context.Context, id string, o Options) (Result, 
 		}
 		k, _ := r.(*slice.APIKey)
 		if k.RevokedAt == nil {
+			if err := u.spareAdmin(ctx, k); err != nil {
+				return Result{}, err
+			}
 			now := s.now()
 			k.RevokedAt = &now
 			err = u.Update(ctx, k)
@@ -183,6 +189,29 @@ func (s *Service) RevokeKey(ctx context.Context, id string, o Options) (Result, 
 	})
 	s.keys.clear()
 	return out, err
+}
+
+// spareAdmin refuses to end the last valid system-admin key: nobody could make
+// another, and a start makes one only where there is no key at all.
+func (u *unit) spareAdmin(ctx context.Context, k *slice.APIKey) error {
+	now := u.s.now()
+	valid := func(k *slice.APIKey) bool {
+		return k.Role == slice.SystemAdmin && k.RevokedAt == nil && (k.ExpiresAt == nil || now.Before(*k.ExpiresAt))
+	}
+	if !valid(k) {
+		return nil
+	}
+	rs, err := listAll(ctx, u.Tx, operation.Query{Kind: slice.KindAPIKey,
+		Filter: []operation.Condition{{Op: "eq", Attr: "role", Values: []string{string(slice.SystemAdmin)}}}}, u.s.c.Marker)
+	if err != nil {
+		return err
+	}
+	for _, r := range rs {
+		if o, ok := r.(*slice.APIKey); ok && o.ID != k.ID && valid(o) {
+			return nil
+		}
+	}
+	return fault.New(fault.Conflict, "key %q is the last valid system-admin key; make another one first", k.Name)
 }
 
 // Bootstrap writes the built-in catalogue and, when there is no key yet, a

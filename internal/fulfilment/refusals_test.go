@@ -3,9 +3,11 @@ package fulfilment_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/fulfilment"
+	"github.com/osmoslice/osmoslice/internal/operation"
 	"github.com/osmoslice/osmoslice/internal/slice"
 )
 
@@ -146,4 +148,52 @@ func TestSpreadOfReplicasIsRefused(t *testing.T) {
 	}
 	_, err = w.svc.Patch(w.ctx, slice.KindIoTSlice, made.Resource.Head().ID, func(r slice.Resource) error { r.(*slice.IoTSlice).Placement = policy; return nil }, fulfilment.Options{})
 	refused(t, "a changed slice", err, "placementPolicy/spread")
+}
+
+// The last valid system-admin key cannot be ended; one that expired or is
+// revoked counts for nothing.
+func TestTheLastAdminKeyStays(t *testing.T) {
+	w := newWorld(t)
+	listed, err := w.svc.List(w.ctx, operation.Query{Kind: slice.KindAPIKey, Limit: 10})
+	if err != nil || len(listed.Resources) != 1 {
+		t.Fatalf("%d keys, %v", len(listed.Resources), err)
+	}
+	first := listed.Resources[0].Head().ID
+	stays := func(id string) {
+		t.Helper()
+		if _, err := w.svc.RevokeKey(w.ctx, id, fulfilment.Options{}); !fault.Is(err, fault.Conflict) {
+			t.Errorf("revoke: %v, want a conflict", err)
+		}
+		for _, dry := range []bool{true, false} {
+			if _, err := w.svc.Delete(w.ctx, slice.KindAPIKey, id, fulfilment.Options{DryRun: dry}); !fault.Is(err, fault.Conflict) {
+				t.Errorf("delete, dry run %v: %v, want a conflict", dry, err)
+			}
+		}
+	}
+	stays(first)
+	second := w.put(&slice.APIKey{Meta: slice.Meta{Name: "second"}, Role: slice.SystemAdmin}).Head().ID
+	if _, err := w.svc.RevokeKey(w.ctx, first, fulfilment.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	stays(second)
+	if _, err := w.svc.Delete(w.ctx, slice.KindAPIKey, first, fulfilment.Options{}); err != nil {
+		t.Errorf("a revoked key: %v", err)
+	}
+
+	past := time.Now().Add(-time.Minute)
+	_, err = w.svc.CreateKey(w.ctx, &slice.APIKey{Meta: slice.Meta{Name: "late"}, Role: slice.SystemAdmin, ExpiresAt: &past}, fulfilment.Options{})
+	refused(t, "a key that has expired", err, "expiresAt")
+}
+
+func TestAnUnknownDeviceIsNamedByItsPlace(t *testing.T) {
+	w := newWorld(t)
+	w.tenancy()
+	o := w.order("devices")
+	o.Instantiate = false
+	made, err := w.svc.CreateSlice(w.ctx, o, fulfilment.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.svc.RemoveDevices(w.ctx, made.Resource.Head().ID, []string{"sensor", "none"}, fulfilment.Options{})
+	refused(t, "bulk delete", err, "iotDevices/1")
 }
