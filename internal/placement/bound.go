@@ -11,7 +11,6 @@ import (
 type boundParts struct {
 	sure   float64 // exact cost of the units that stay in every plan of fewest moves
 	unsure float64 // least cost of units on nodes where someone must go
-	all    float64 // least cost of all units, wherever they are
 	single float64 // exact cost of the best plan of fewest moves; 0: not known
 	proven float64 // an optimum proven by search; valid when search.closed
 }

@@ -129,7 +129,7 @@ func (b *brancher) add(first, last int32, need map[int32]bool) {
 	}
 	list := map[int32][]candidate{}
 	for _, k := range b.order[from:] {
-		list[k] = b.candidates(k, nil)
+		list[k] = b.candidates(k)
 	}
 	slices.SortStableFunc(b.order[from:], func(x, y int32) int {
 		return cmp.Or(cmp.Compare(len(list[x]), len(list[y])), cmp.Compare(b.elems[y].req.CPU, b.elems[x].req.CPU))

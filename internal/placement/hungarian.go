@@ -48,7 +48,7 @@ func (s *search) wave(units []int32) (left []int32) {
 	columns := map[int32]int{}
 	var nodes []int32
 	for i, k := range units {
-		c := s.candidates(k, nil)
+		c := s.candidates(k)
 		options[i] = c[:min(len(c), waveColumns)]
 		for _, o := range options[i] {
 			if _, ok := columns[o.node]; !ok {

@@ -214,7 +214,8 @@ func (s *search) kindsByCost(e *elem) []int {
 }
 
 // candidates lists every node that fits a unit now, the cheapest first.
-func (s *search) candidates(k int32, out []candidate) []candidate {
+func (s *search) candidates(k int32) []candidate {
+	var out []candidate
 	e := &s.elems[k]
 	for kind := range e.sites.byKind {
 		for j, n := range e.sites.byKind[kind] {
@@ -241,7 +242,7 @@ func (s *search) insert(k int32) bool {
 		return true
 	}
 	// Several of its flows share a pair that only holds some of them.
-	for _, c := range s.candidates(k, nil) {
+	for _, c := range s.candidates(k) {
 		if s.try(k, c.node) {
 			s.trail = append(s.trail, step{k, -1})
 			return true

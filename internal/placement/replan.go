@@ -41,7 +41,7 @@ func (s *search) depthFirst(units []int32, fan int) bool {
 	pick := -1
 	var options []candidate
 	for i, u := range units {
-		c := s.candidates(u, nil)
+		c := s.candidates(u)
 		if len(c) == 0 || s.spent(0) {
 			return false
 		}

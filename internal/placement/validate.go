@@ -116,8 +116,7 @@ func (d *Demand) validateGroups() error {
 	for k := range root {
 		root[k] = k
 	}
-	var find func(int) int
-	find = func(k int) int {
+	find := func(k int) int {
 		for root[k] != k {
 			root[k] = root[root[k]]
 			k = root[k]

@@ -1,6 +1,7 @@
 package assignment
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -107,7 +108,7 @@ func TestBadInput(t *testing.T) {
 	if _, err := Solve(2, []float64{1, 2, 3}); err == nil {
 		t.Error("three costs for two rows were taken")
 	}
-	if _, err := Solve(1, []float64{math.NaN()}); err != ErrNotFinite {
+	if _, err := Solve(1, []float64{math.NaN()}); !errors.Is(err, ErrNotFinite) {
 		t.Errorf("NaN: %v", err)
 	}
 	p, _ := Solve(1, []float64{1})

@@ -72,7 +72,7 @@ type facts struct {
 func (f *facts) take(out *Imported, t term, kind topology.Kind) error {
 	switch fmt.Sprint(t.name, "/", len(t.args)) {
 	case "node/4":
-		hw, err := quantity("node hardware", t.args[2], 1000)
+		hw, err := quantity("node hardware", t.args[2])
 		if err != nil {
 			return err
 		}
@@ -80,7 +80,7 @@ func (f *facts) take(out *Imported, t term, kind topology.Kind) error {
 			Capacity: topology.Capacity{CPU: hw, Memory: topology.Infinite, Storage: topology.Infinite}})
 	case "link/4":
 		ms, err1 := number("link latency", t.args[2])
-		kbit, err2 := quantity("link bandwidth", t.args[3], 1000)
+		kbit, err2 := quantity("link bandwidth", t.args[3])
 		if err := either(err1, err2); err != nil {
 			return err
 		}
@@ -88,7 +88,7 @@ func (f *facts) take(out *Imported, t term, kind topology.Kind) error {
 	case "application/2":
 		f.apps = append(f.apps, t)
 	case "service/4":
-		hw, err := quantity("service hardware", t.args[2], 1000)
+		hw, err := quantity("service hardware", t.args[2])
 		if err != nil {
 			return err
 		}
@@ -96,7 +96,7 @@ func (f *facts) take(out *Imported, t term, kind topology.Kind) error {
 			Requirements: placement.Requirements{CPU: hw, Software: t.args[1].atoms(), Things: t.args[3].atoms()}}
 	case "s2s/4":
 		ms, err1 := number("s2s latency", t.args[2])
-		kbit, err2 := quantity("s2s bandwidth", t.args[3], 1000)
+		kbit, err2 := quantity("s2s bandwidth", t.args[3])
 		if err := either(err1, err2); err != nil {
 			return err
 		}
@@ -153,11 +153,12 @@ func number(what string, t term) (float64, error) {
 	return v, nil
 }
 
-// quantity is a number in integer parts, or without limit when it is inf.
-func quantity(what string, t term, parts float64) (int64, error) {
+// quantity is a number in thousandths, or without limit when it is inf.
+func quantity(what string, t term) (int64, error) {
 	if t.name == "inf" {
 		return topology.Infinite, nil
 	}
+	const parts = 1000
 	v, err := number(what, t)
 	if err == nil && v*parts >= float64(placement.MaxQuantity) {
 		err = fault.Field(what, t.name, fmt.Sprintf("less than %g, or inf", float64(placement.MaxQuantity)/parts))
@@ -184,13 +185,13 @@ func (r *reader) fail(allowed string) error {
 // space skips white space and comments.
 func (r *reader) space() {
 	for r.i < len(r.text) {
-		switch c := r.text[r.i]; {
-		case c == '\n':
+		switch r.text[r.i] {
+		case '\n':
 			r.line++
 			r.i++
-		case c == ' ' || c == '\t' || c == '\r':
+		case ' ', '\t', '\r':
 			r.i++
-		case c == '%':
+		case '%':
 			for r.i < len(r.text) && r.text[r.i] != '\n' {
 				r.i++
 			}
