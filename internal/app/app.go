@@ -209,6 +209,10 @@ func (a *App) Start(ctx context.Context) error {
 		return err
 	}
 	a.address = l.Addr()
+	if exposed(a.address) && a.c.TLS.CertFile == "" {
+		a.log.Warn("API keys and secrets cross the network unencrypted: set tls.certfile and tls.keyfile, or listen on a loopback address",
+			"address", a.address.String())
+	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	a.cancel = cancel
 	a.loop("operations", func() { a.report("operations", a.runner.Run(run)) })
@@ -231,6 +235,12 @@ func (a *App) Start(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// exposed reports whether others than this machine may reach an address.
+func exposed(a net.Addr) bool {
+	ap, err := netip.ParseAddrPort(a.String())
+	return err != nil || !ap.Addr().Unmap().IsLoopback()
 }
 
 func (a *App) loop(name string, f func()) {
