@@ -52,7 +52,9 @@ func (a *api) guard(next http.Handler) http.Handler {
 			a.serveError(w, r, err)
 			return
 		}
-		if key := r.Header.Get("Idempotency-Key"); key != "" && r.Method != http.MethodGet {
+		// A dry run does nothing that could be done twice, and leaves the key to
+		// the call that it tries out.
+		if key := r.Header.Get("Idempotency-Key"); key != "" && r.Method != http.MethodGet && r.URL.Query().Get("dryRun") != "true" {
 			a.once(w, r, c, key, next)
 			return
 		}

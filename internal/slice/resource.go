@@ -41,9 +41,10 @@ type Meta struct {
 	Description string            `json:"description,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	// Revision counts writes from 1; it is the ETag.
-	Revision  int64     `json:"revision"`
-	CreatedAt time.Time `json:"createdAt"`
-	UpdatedAt time.Time `json:"updatedAt"`
+	Revision int64 `json:"revision"`
+	// CreatedAt and UpdatedAt are zero, and left out, of what is not stored.
+	CreatedAt time.Time `json:"createdAt,omitzero"`
+	UpdatedAt time.Time `json:"updatedAt,omitzero"`
 }
 
 // Head answers the meta itself; embedding Meta makes a type a Resource.

@@ -86,6 +86,14 @@ func TestIdempotentOrders(t *testing.T) {
 	s := start(t)
 	id, keys := s.tenant("acme")
 	key := keys["tenant-operator"]
+	// A dry run leaves the key to the order it tries out, and tells no times of
+	// what does not exist.
+	for _, tried := range []string{"one", "two"} {
+		r := s.must(200, key, "POST", "/iotSlices?dryRun=true", order(tried), "Idempotency-Key", "order-1")
+		if r.object["createdAt"] != nil || r.object["updatedAt"] != nil || r.object["dryRunPlan"] == nil {
+			t.Errorf("dry run: %s", r.body)
+		}
+	}
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	ids := map[string]int{}
