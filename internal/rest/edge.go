@@ -93,6 +93,9 @@ func hostile(r *http.Request) error {
 	if r.URL.RawQuery == "" {
 		return nil
 	}
+	// SOL013 filters have semicolons, which RFC 3986 §3.4 lets stand in a query
+	// and net/url does not.
+	r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, ";", "%3B")
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return fault.New(fault.Malformed, "the query is not valid: %v", err).With("query", r.URL.RawQuery, "name=value pairs, percent-encoded, separated by &")
