@@ -49,7 +49,7 @@ test-unit: ## unit tests only, in seconds once compiled
 
 .PHONY: race
 race: prerequisites ## all packages under the race detector
-	@CGO_ENABLED=1 go test -race -timeout 20m ./internal/... ./domains/...
+	@CGO_ENABLED=1 go test -race -short -timeout 40m ./internal/... ./domains/...
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (10s) each
