@@ -17,7 +17,7 @@ func Backup(ctx context.Context, c config.Config, file string, out io.Writer) er
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	if err := db.Backup(ctx, file); err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func RotateKey(ctx context.Context, c config.Config, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	vault, err := secret.Open(ctx, c.Data.KeyFile, db)
 	if err != nil {
 		return err

@@ -64,7 +64,7 @@ func (l *listener) serve(nc net.Conn, establish listeners.EstablishFn) {
 	c := &conn{Conn: nc, broker: l.broker, done: make(chan struct{}), slots: make(chan struct{}, l.broker.options.Window)}
 	_ = nc.SetDeadline(time.Now().Add(l.broker.options.ConnectTimeout))
 	err := establish(l.ID(), c)
-	c.Close()
+	_ = c.Close()
 	l.broker.forget(c)
 	l.broker.options.Log.Debug("mqtt connection ended", "principal", c.principal, "remote", nc.RemoteAddr().String(), "error", err)
 }
@@ -114,7 +114,7 @@ func (c *conn) cut(code packets.Code) {
 		}
 		c.client.Stop(code)
 	}
-	c.Close()
+	_ = c.Close()
 }
 
 // acknowledge queues a PUBACK [MQTT-3.4] and sees that it is written. Several
@@ -147,7 +147,7 @@ func (c *conn) writeAcks() {
 		}
 		c.mu.Unlock()
 		if _, err := c.Write(batch); err != nil {
-			c.Close()
+			_ = c.Close()
 		}
 	}
 }

@@ -96,7 +96,7 @@ func (s *shim) fork() (*run, error) {
 	}
 	go func() {
 		defer close(r.copied)
-		io.Copy(onlyWriter{s.log}, out)
+		_, _ = io.Copy(onlyWriter{s.log}, out)
 	}()
 	return r, nil
 }

@@ -85,7 +85,7 @@ func pushCoAP(ctx context.Context, d *device, c *Command) error {
 	if err != nil {
 		return fmt.Errorf("reach the device: %w", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	answer, err := conn.Put(ctx, "/"+c.Resource, message.TextPlain, bytes.NewReader(c.text()))
 	if err != nil {
 		return fmt.Errorf("reach the device: %w", err)

@@ -19,18 +19,17 @@ func newNode(infrastructure string, cpu int64) *slice.Node {
 	return &slice.Node{Meta: slice.Meta{Tenant: slice.System, Name: name("node")}, Infrastructure: infrastructure, CPU: cpu, Memory: 10 * cpu, Storage: 100 * cpu, State: slice.Active}
 }
 
-func ledger(t testing.TB, db *store.DB) (rows map[string]operation.LedgerRow, position int64) {
+func ledger(t testing.TB, db *store.DB) (rows map[string]operation.LedgerRow) {
 	t.Helper()
 	see(t, db, func(ctx context.Context, tx operation.Tx) error {
 		rows = map[string]operation.LedgerRow{}
-		l, p, err := tx.Ledger(ctx, 0)
+		l, _, err := tx.Ledger(ctx, 0)
 		for _, r := range l {
 			rows[r.Node] = r
 		}
-		position = p
 		return err
 	})
-	return rows, position
+	return rows
 }
 
 // Whatever many do at once, a node never gives more than it has, and what was
@@ -79,7 +78,7 @@ func ledgerIsNeverExceeded(t *testing.T, h Harness) {
 			held[y] += take
 			balance[x].Add(take)
 			balance[y].Add(take)
-			rows, _ := ledger(t, db)
+			rows := ledger(t, db)
 			for _, l := range rows {
 				if l.CPU > 1000 || l.Memory > 10000 || l.CPU < 0 {
 					t.Errorf("node %s gives %d mCPU of 1000", l.Node, l.CPU)
@@ -90,7 +89,7 @@ func ledgerIsNeverExceeded(t *testing.T, h Harness) {
 	if full.Load() == 0 {
 		t.Error("the nodes were never full: the check is too weak")
 	}
-	rows, _ := ledger(t, db)
+	rows := ledger(t, db)
 	for i, n := range nodes {
 		if got := rows[n.ID].CPU; got != balance[i].Load() {
 			t.Errorf("node %d: the row says %d, given is %d", i, got, balance[i].Load())
@@ -117,7 +116,7 @@ func ledgerVersions(t *testing.T, h Harness) {
 	if err := deduct(operation.LedgerChange{Node: n.ID, CPU: 60, Expect: 0}, operation.LedgerChange{Node: n.ID, CPU: 10, Expect: 0}); err != nil {
 		t.Fatal(err)
 	}
-	rows, _ := ledger(t, db)
+	rows := ledger(t, db)
 	if l := rows[n.ID]; l.CPU != 70 || l.Version != 1 {
 		t.Fatalf("%+v", l)
 	}
@@ -125,7 +124,7 @@ func ledgerVersions(t *testing.T, h Harness) {
 	retryNow(deduct(operation.LedgerChange{Node: n.ID, CPU: 31, Expect: 1}))
 	// One that does not fit undoes the other.
 	retryNow(deduct(operation.LedgerChange{Node: unlimited.ID, CPU: 5, Expect: -1}, operation.LedgerChange{Node: n.ID, Storage: 10001, Expect: -1}))
-	if rows, _ = ledger(t, db); rows[unlimited.ID].CPU != 0 || rows[n.ID].Storage != 0 {
+	if rows = ledger(t, db); rows[unlimited.ID].CPU != 0 || rows[n.ID].Storage != 0 {
 		t.Fatalf("%+v", rows)
 	}
 	if err := deduct(operation.LedgerChange{Node: unlimited.ID, CPU: 1 << 40, Expect: 0}); err != nil {
@@ -243,7 +242,7 @@ func feedsMissNothing(t *testing.T, h Harness) {
 			t.Errorf("node %s is heard of at revision %d, is at %d", r.Head().ID, p.nodes[r.Head().ID], r.Head().Revision)
 		}
 	}
-	rows, _ := ledger(t, db)
+	rows := ledger(t, db)
 	if len(rows) != 90 || len(p.uses) != 90 {
 		t.Fatalf("%d rows, heard of %d, want 90", len(rows), len(p.uses))
 	}
