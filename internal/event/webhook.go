@@ -318,10 +318,12 @@ func (w *Webhooks) insist(ctx context.Context, p *post, s *slice.Subscription, e
 		case ctx.Err() != nil:
 			return false
 		case errors.Is(err, errGone):
-			w.giveUp(ctx, *s, err.Error())
+			s.Cause = err.Error() // the position kept afterwards tells it, too
+			w.giveUp(ctx, *s, s.Cause)
 			return false
 		case time.Since(since) >= w.c.GiveUp:
-			w.giveUp(ctx, *s, fmt.Sprintf("given up after %s: %v", w.c.GiveUp, err))
+			s.Cause = fmt.Sprintf("given up after %s: %v", w.c.GiveUp, err)
+			w.giveUp(ctx, *s, s.Cause)
 			return false
 		}
 		s.Cause = fmt.Sprintf("event %d is not delivered since %s: %v", e.Position, since.UTC().Format(time.RFC3339), err)
