@@ -316,7 +316,7 @@ func TestIdleMemory(t *testing.T) {
 	p.gateway(t, in.token, "gw")
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
-		t.Skipf("no /proc: %v", err)
+		t.Fatal(err) // the product runs on Linux: a skip here would hide its bound
 	}
 	for line := range strings.Lines(string(text)) {
 		var kb int
