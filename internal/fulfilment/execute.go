@@ -153,10 +153,10 @@ func (s *Service) doApply(ctx context.Context, c operation.Call, a deployArgs, r
 			return s.recordApplied(ctx, tx, c, a, st, restore)
 		}}, nil
 	case domain.Failed:
-		return operation.Outcome{}, fault.New(fault.Unavailable, "%s failed at %s: %s", c.Step.TargetName, d.Site.Name, firstOf(st.Cause, "no cause given")).Retrying(fault.Backoff)
+		return operation.Outcome{Verdict: true}, fault.New(fault.Unavailable, "%s failed at %s: %s", c.Step.TargetName, d.Site.Name, firstOf(st.Cause, "no cause given")).Retrying(fault.Backoff)
 	case domain.Absent:
 		if c.Again {
-			return operation.Outcome{}, fault.New(fault.Unavailable, "%s has gone from %s", c.Step.TargetName, d.Site.Name).Retrying(fault.Backoff)
+			return operation.Outcome{Verdict: true}, fault.New(fault.Unavailable, "%s has gone from %s", c.Step.TargetName, d.Site.Name).Retrying(fault.Backoff)
 		}
 	}
 	return operation.Outcome{Progress: progress(st)}, nil

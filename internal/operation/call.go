@@ -38,6 +38,7 @@ type call struct {
 	running bool
 	stopped bool
 	looks   int
+	told    string // the progress last passed on
 	started time.Time
 	timer   *time.Timer
 	then    *call // for the same step, when this one has returned
@@ -177,8 +178,7 @@ func (r *Runner) returnedLocked(c *call, out Outcome, err error) {
 		c.again = true
 		r.lookLaterLocked(c, out.After, out.Progress)
 		return
-	case c.again && fault.Of(err).Retry != fault.Never:
-		// It was accepted; not hearing of it now is no failure of it.
+	case c.again && !out.Verdict && fault.Of(err).Retry != fault.Never:
 		r.lookLaterLocked(c, lastLook, fmt.Sprintf("cannot be asked: %v", err))
 		return
 	default:
@@ -216,11 +216,10 @@ func (r *Runner) lookLaterLocked(c *call, after time.Duration, progress string) 
 		}
 	}
 	c.looks++
-	if progress != "" {
-		c.f.inbox = append(c.f.inbox, message{ev: Event{Kind: StepProgressed, Step: c.step.ID, Call: c.number, Progress: progress}})
-		if c.looks == 1 {
-			r.settleLocked(c.f)
-		}
+	if progress != "" && progress != c.told {
+		c.told = progress
+		c.f.progressedLocked(Event{Kind: StepProgressed, Step: c.step.ID, Call: c.number, Progress: progress})
+		r.settleLocked(c.f)
 	}
 	if r.polling[c.step.Target] == nil {
 		r.polling[c.step.Target] = map[*call]bool{}

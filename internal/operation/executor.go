@@ -41,12 +41,16 @@ type Call struct {
 	Generation int64
 }
 
-// Outcome is what became of a call that did not fail.
+// Outcome is what became of a call.
 type Outcome struct {
 	// Done: the step did what it should. Else it is accepted, and looked at
 	// again after After (0: 20 ms, growing to a second).
-	Done     bool
-	After    time.Duration
+	Done  bool
+	After time.Duration
+	// Verdict, beside an error: the error is what became of the accepted call.
+	// Without it an error of looking again says only that nothing was heard,
+	// and it is looked at again until the step's time is over.
+	Verdict  bool
 	Progress string // evidence while waiting, for people
 	Result   json.RawMessage
 	Partial  bool

@@ -29,7 +29,13 @@ type flight struct {
 	due     *time.Timer
 	linger  *time.Timer
 	failed  int // saves failed in a row
+
+	saved time.Time // local clock; the worker's, like op
+	stale bool      // op holds progress that the store does not
 }
+
+// showEvery is how often progress alone is worth a save: people watch it.
+const showEvery = time.Second
 
 // message is an event on its way to a flight.
 type message struct {
@@ -37,6 +43,17 @@ type message struct {
 	record func(context.Context, Tx) error
 	action string
 	signal int64
+}
+
+// progressedLocked delivers progress; an older one not taken yet is out of date.
+func (f *flight) progressedLocked(ev Event) {
+	for k := range f.inbox {
+		if old := &f.inbox[k].ev; old.Kind == StepProgressed && old.Step == ev.Step && old.Call == ev.Call {
+			*old = ev
+			return
+		}
+	}
+	f.inbox = append(f.inbox, message{ev: ev})
 }
 
 // tellLocked delivers a message and has the flight looked at.
@@ -135,6 +152,9 @@ func (r *Runner) restLocked(f *flight) {
 		return
 	}
 	wait := max(Due(&f.op).Sub(r.c.Clock()), 10*time.Millisecond)
+	if f.stale {
+		wait = min(wait, max(showEvery-time.Since(f.saved), 10*time.Millisecond))
+	}
 	if wait > r.c.Idle && f.op.Idle() {
 		wait = givenBack // to give it back, unless something comes
 	}
@@ -159,8 +179,11 @@ func (r *Runner) turn(f *flight, inbox []message) time.Duration {
 		t.plan = false
 	}
 	if !t.plan && !t.changed() {
-		f.op = t.op // progress is kept in memory
-		return r.giveBack(f)
+		f.op = t.op
+		f.stale = f.stale || t.progressed()
+		if !f.stale || time.Since(f.saved) < showEvery {
+			return r.giveBack(f)
+		}
 	}
 	err := t.save()
 	switch {
@@ -245,6 +268,16 @@ func (t *turn) changed() bool {
 	for k := range a.Steps {
 		p, q := &a.Steps[k], &b.Steps[k]
 		if p.State != q.State || p.Call != q.Call || p.Attempt != q.Attempt {
+			return true
+		}
+	}
+	return false
+}
+
+// progressed reports whether a step tells something new.
+func (t *turn) progressed() bool {
+	for k := range t.base.Steps {
+		if t.base.Steps[k].Progress != t.op.Steps[k].Progress {
 			return true
 		}
 	}
@@ -351,7 +384,7 @@ func (r *Runner) saved(f *flight, t *turn) {
 	for _, m := range t.records {
 		r.c.Failpoints.pass("after-outcome", m.action)
 	}
-	f.op = t.op
+	f.op, f.saved, f.stale = t.op, time.Now(), false
 	r.mu.Lock()
 	f.failed = 0
 	f.final = t.op.State.Final()

@@ -195,7 +195,7 @@ func (r *Runner) free() int {
 // board takes a claimed operation on.
 func (r *Runner) board(life context.Context, op Operation) {
 	r.c.Failpoints.pass("after-claim", "")
-	f := &flight{id: op.ID, op: op, calls: map[string]*call{}, leased: time.Now()}
+	f := &flight{id: op.ID, op: op, calls: map[string]*call{}, leased: time.Now(), saved: time.Now()}
 	f.ctx, f.cancel = context.WithCancel(life)
 	r.mu.Lock()
 	defer r.mu.Unlock()

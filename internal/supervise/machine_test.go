@@ -383,16 +383,16 @@ func TestSlimShimServesOn(t *testing.T) {
 	b := serving(t, "serve")
 	b.launch()
 	st := b.ready()
-	rss := func() int {
-		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", st.Shim.PID))
+	kib := func(field string) int {
+		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", st.Shim.PID))
 		if err != nil {
 			t.Fatal(err)
 		}
-		pages, _ := strconv.Atoi(strings.Fields(string(raw))[1])
-		return pages * os.Getpagesize() >> 10
+		_, rest, _ := strings.Cut(string(raw), field+":")
+		n, _ := strconv.Atoi(strings.Fields(rest)[0])
+		return n
 	}
-	before := rss()
-	b.until("slimmer", func(s State) bool { return time.Since(st.Started) > slimAfter && rss() < before })
+	b.until("slimmer", func(State) bool { return kib("VmRSS")+1<<10 < kib("VmHWM") })
 	b.ready()
-	t.Logf("resident: %d KiB at first, %d KiB later", before, rss())
+	t.Logf("resident: %d KiB at most, %d KiB now", kib("VmHWM"), kib("VmRSS"))
 }

@@ -82,11 +82,11 @@ func tool(t *testing.T, name string) {
 }
 
 func TestCrashLoopIsUndoneWithItsCause(t *testing.T) {
-	s := start(t, "--operations-steptimeout", "15s", "--operations-maxattempts", "2")
+	s := start(t, "--operations-steptimeout", "1m", "--operations-maxattempts", "2")
 	tenant := s.prepare("acme")
 	tool(t, "ls")
 	s.product(tenant, "crasher", "ls", "", "/does/not/exist")
-	s.rollsBack(single(tenant, "crash", "crasher"), "/does/not/exist")
+	s.rollsBack(single(tenant, "crash", "crasher"), "ended 6 times", "/does/not/exist")
 }
 
 func TestMissingOrWrongArtefactIsRefusedAtOnce(t *testing.T) {
