@@ -24,11 +24,13 @@ import (
 // and the images of the light products ("make e2e" makes all that): kubectl
 // reaches both, and NodePorts are reachable from here.
 
-// clusters are the bed's, with the tier each stands for.
+// clusters are the bed's, with the tier each stands for and the address ranges
+// of their pods, which nodes with a CNI of their own do not tell.
 var clusters = []struct {
 	name, kind string
 	latency    float64
-}{{"edge", "DEVICE_EDGE", 1}, {"cloud", "CLOUD", 12}}
+	pods       string
+}{{"edge", "DEVICE_EDGE", 1, "10.1.0.0/16"}, {"cloud", "CLOUD", 12, "10.2.0.0/16"}}
 
 // bed is the folder of the test bed.
 func bed(t *testing.T) string {
@@ -52,7 +54,7 @@ func (s *service) joinClusters(name string) (tenant string) {
 	tenant = s.tenant(name)
 	s.secrets(tenant)
 	for _, c := range clusters {
-		s.joinCluster(tenant, c.name, c.kind, c.latency, nil)
+		s.joinCluster(tenant, c.name, c.kind, c.latency, object{"kind": c.kind, "podCIDR": []string{c.pods}})
 	}
 	return tenant
 }
@@ -64,10 +66,6 @@ func (s *service) joinCluster(tenant, name, kind string, latency float64, connec
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if connection == nil {
-		connection = object{}
-	}
-	connection["kind"] = kind
 	s.secret(tenant, "kubeconfig-"+name, string(kubeconfig))
 	s.must(http.StatusCreated, "POST", "/infrastructures", object{
 		"name": name, "tenantId": tenant, "kind": kind, "plugin": "kubernetes", "connection": connection,
