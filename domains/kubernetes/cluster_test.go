@@ -60,11 +60,13 @@ type fixture struct {
 	tag   string
 }
 
+func fixtureOptions() Options { return Options{Charts: []fs.FS{charts.Files()}} }
+
 func newFixture(t *testing.T) *fixture {
 	raw := kubeconfigOf(t)
 	b := make([]byte, 5)
 	_, _ = rand.Read(b)
-	f := &fixture{tag: hex.EncodeToString(b), o: Options{Charts: []fs.FS{charts.Files()}}}
+	f := &fixture{tag: hex.EncodeToString(b), o: fixtureOptions()}
 	f.slice = "slice" + f.tag
 	f.proxy = newProxy(t, raw)
 	f.site = domain.Site{ID: "site-" + f.tag, Name: "edge", Connection: json.RawMessage(`{"kind":"NETWORK_EDGE","podCIDR":["` + podRange() + `"]}`),
