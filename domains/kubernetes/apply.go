@@ -38,7 +38,9 @@ func (d *Driver) Apply(ctx context.Context, dep domain.Deployment) error {
 		return h.end(refused, func(*record) {})
 	}
 	if h.before != nil && h.before.Progress == applied && h.before.Hash == dep.Hash {
-		return h.end(m.keep(h.ctx, h.r), func(*record) {})
+		if lost, err := m.keep(h.ctx, h.r); !lost {
+			return h.end(err, func(*record) {})
+		}
 	}
 	inventory, err := m.bring(h, w)
 	cause := ""
@@ -73,15 +75,24 @@ func (w *wish) intend(r *record, p progress) {
 }
 
 // keep sees to a wish that is in force: what is missing is brought back, what
-// has failed is started afresh. Nothing else is touched.
-func (m *member) keep(ctx context.Context, r *record) error {
-	if found, err := m.differences(ctx, r); err != nil {
-		return err
-	} else if len(found) > 0 {
-		if err := m.helm.Repair(ctx, r.Namespace, r.Release); err != nil {
-			return err
-		}
+// has failed is started afresh. Nothing else is touched. lost tells that the
+// release as a whole has gone, with its namespace perhaps.
+func (m *member) keep(ctx context.Context, r *record) (lost bool, err error) {
+	found, err := m.differences(ctx, r)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return true, nil
+	case err == nil && len(found) > 0:
+		err = m.helm.Repair(ctx, r.Namespace, r.Release)
 	}
+	if err != nil {
+		return false, err
+	}
+	return false, m.restart(ctx, r)
+}
+
+// restart starts the pods of a release that has failed afresh.
+func (m *member) restart(ctx context.Context, r *record) error {
 	s, err := m.see(ctx, r)
 	if err != nil {
 		return err

@@ -132,9 +132,18 @@ func (m *member) tidy(ctx context.Context, namespace string) error {
 	return nil
 }
 
-// vacate removes a namespace that holds no release, unless an Apply has touched
-// it since it was looked at.
+// vacate removes a namespace that holds no release. One that was touched since
+// it was looked at is looked at again: by an Apply, whose record is there then,
+// or by the end of a neighbour.
 func (m *member) vacate(ctx context.Context, namespace string) error {
+	for {
+		if err := m.tryVacate(ctx, namespace); !apierrors.IsConflict(err) {
+			return kube.Fault(err, "namespace %s cannot be removed", namespace)
+		}
+	}
+}
+
+func (m *member) tryVacate(ctx context.Context, namespace string) error {
 	api := m.k.Core.CoreV1().Namespaces()
 	ns, err := api.Get(ctx, namespace, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || err == nil && ns.DeletionTimestamp != nil {
@@ -152,10 +161,10 @@ func (m *member) vacate(ctx context.Context, namespace string) error {
 		return m.shrink(ctx, ns)
 	}
 	err = api.Delete(ctx, namespace, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &ns.UID, ResourceVersion: &ns.ResourceVersion}})
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+	if apierrors.IsNotFound(err) {
 		return nil
 	}
-	return kube.Fault(err, "namespace %s cannot be removed", namespace)
+	return err
 }
 
 // shrink fits the quota to the releases that stay.

@@ -101,6 +101,11 @@ func (m *member) drift(ctx context.Context, r *record) (drifted, error) {
 		return drifted{}, nil
 	}
 	found, err := m.differences(ctx, r)
+	if fault.Is(err, fault.NotFound) {
+		m.look.spoken(r.Release)
+		gone := []kube.Difference{{Object: "Helm's record of the release"}}
+		return drifted{found: gone, failed: fault.New(fault.Conflict, "only applying it again does")}, nil
+	}
 	if err != nil || len(found) == 0 {
 		return drifted{}, err
 	}
@@ -123,12 +128,10 @@ func (m *member) drift(ctx context.Context, r *record) (drifted, error) {
 	return d, nil
 }
 
-// differences compares every recorded object of a release with the live one.
+// differences compares every recorded object of a release with the live one. A
+// release that Helm does not know is NotFound.
 func (m *member) differences(ctx context.Context, r *record) ([]kube.Difference, error) {
 	manifest, _, err := m.helm.Manifest(ctx, r.Namespace, r.Release)
-	if fault.Is(err, fault.NotFound) {
-		return []kube.Difference{{Object: "Helm's record of " + r.Release}}, nil
-	}
 	if err != nil {
 		return nil, err
 	}

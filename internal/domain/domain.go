@@ -130,6 +130,20 @@ type Checker interface {
 	Check(ctx context.Context, s Site) error
 }
 
+// Previewer is the optional ability to tell what Apply would change at a site,
+// changing nothing. No secret is told.
+type Previewer interface {
+	Preview(ctx context.Context, d Deployment) ([]Difference, error)
+}
+
+// Difference is one field that Apply would change.
+type Difference struct {
+	Object string // "values", "Deployment gateway-main"
+	Field  string // "spec/replicas"; empty: the whole object
+	Before string // JSON; empty: it is not there
+	After  string // JSON; empty: it would go
+}
+
 // Plugin is a driver with its name and the JSON Schema of its connection data.
 type Plugin struct {
 	Name    string // "host", "kubernetes", "simulated"
