@@ -157,14 +157,17 @@ type Reading struct {
 // ProbeDevice is the device that a Prober sends its reading as.
 const ProbeDevice = "osmoslice-probe"
 
+// ProbeName is the SenML name of its reading.
+const ProbeName = ProbeDevice + ":value"
+
 // Prober is the optional ability of a gateway to prove the path from a device
 // to a server. Together with a Reader at the other end it shows that readings
 // arrive, and not only that both ends answer.
 type Prober interface {
 	// Probe registers ProbeDevice and sends value as one reading through the
-	// southbound side, as a device would. It answers the SenML name under which
-	// a server then has it. Deprovision of ProbeDevice undoes it.
-	Probe(ctx context.Context, a Access, value float64) (name string, err error)
+	// southbound side, as a device would; a server then has it as ProbeName.
+	// Deprovision of ProbeDevice undoes it.
+	Probe(ctx context.Context, a Access, value float64) error
 }
 
 // Reader is the optional ability of a server to tell what it was delivered.

@@ -1,6 +1,7 @@
 // Package catalogue holds the products that come with the service, as data:
 // lite-gateway and lite-server, our light IoT products, and two microElements,
-// process (any executable) and stream (transforms a server's readings).
+// process (any executable) and stream (transforms a server's readings); and two
+// products of others, edgex and mainflux.
 //
 // # Templates
 //
@@ -33,7 +34,7 @@ var processDrivers = []string{"host", "simulated"}
 
 // Products are the built-in entries, new for each caller.
 func Products() []slice.Product {
-	return []slice.Product{liteGateway(), liteServer(), process(), stream()}
+	return append([]slice.Product{liteGateway(), liteServer(), process(), stream()}, edgex(), mainflux())
 }
 
 func entry(name, description string, kind slice.ElementKind, process slice.Process) slice.Product {

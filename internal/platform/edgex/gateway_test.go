@@ -228,7 +228,7 @@ func TestChange(t *testing.T) {
 			t.Errorf("%d devices, %d profiles", d, n)
 		}
 	}
-	if _, err := g.Probe(ctx, f.Access(), 42); err != nil {
+	if err := g.Probe(ctx, f.Access(), 42); err != nil {
 		t.Error(err)
 	}
 }

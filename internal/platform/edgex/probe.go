@@ -16,7 +16,7 @@ const probeResource = "value"
 // Probe posts one reading to device-rest as an HTTP device does. The device
 // service learns of its device a moment after metadata: until then it answers
 // 404, which passes.
-func (g *Gateway) Probe(ctx context.Context, a platform.Access, value float64) (string, error) {
+func (g *Gateway) Probe(ctx context.Context, a platform.Access, value float64) error {
 	results, err := g.Provision(ctx, a, []platform.Device{{
 		Name: platform.ProbeDevice, Protocol: platform.HTTP, Resources: []platform.Resource{{Name: probeResource, Type: "number"}},
 	}})
@@ -24,10 +24,10 @@ func (g *Gateway) Probe(ctx context.Context, a platform.Access, value float64) (
 		err = results[0].Err
 	}
 	if err != nil {
-		return "", err
+		return err
 	}
 	path := "/api/v3/resource/" + url.PathEscape(platform.ProbeDevice) + "/" + probeResource
-	err = g.client.Patiently(ctx, func(ctx context.Context) error {
+	return g.client.Patiently(ctx, func(ctx context.Context) error {
 		ans, err := g.client.Do(ctx, a, httpcall.Call{
 			Endpoint: "rest", Method: http.MethodPost, Path: path, Text: strconv.FormatFloat(value, 'g', -1, 64),
 		})
@@ -39,5 +39,4 @@ func (g *Gateway) Probe(ctx context.Context, a platform.Access, value float64) (
 		}
 		return g.client.Refused(ans.Status, ans.Said())
 	})
-	return platform.ProbeDevice + ":" + probeResource, err
 }

@@ -2,7 +2,6 @@ package mainflux
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -211,34 +210,9 @@ func (s *Server) messages(ctx context.Context, a platform.Access, channel, key, 
 	if !ans.OK() { // 500 as well: the key was asked for a moment ago
 		return nil, httpcall.Passing(s.client.Refused(ans.Status, ans.Said()))
 	}
-	var page struct {
-		Messages []struct {
-			Name   string   `json:"name"`
-			Unit   string   `json:"unit"`
-			Time   float64  `json:"time"`
-			Value  *float64 `json:"value"`
-			Text   *string  `json:"string_value"`
-			Bool   *bool    `json:"bool_value"`
-			Binary *string  `json:"data_value"`
-		} `json:"messages"`
-	}
-	if err := json.Unmarshal(ans.Body, &page); err != nil {
+	out, err := httpcall.Messages(ans.Body)
+	if err != nil {
 		return nil, fault.New(fault.Unavailable, "%s's reader answered no list of messages", product).Because(err).Retrying(fault.Backoff)
-	}
-	out := make([]platform.Reading, 0, len(page.Messages))
-	for _, m := range page.Messages {
-		r := platform.Reading{Name: m.Name, Unit: m.Unit, Time: m.Time}
-		switch {
-		case m.Value != nil:
-			r.Value = *m.Value
-		case m.Text != nil:
-			r.Value = *m.Text
-		case m.Bool != nil:
-			r.Value = *m.Bool
-		case m.Binary != nil:
-			r.Value = []byte(*m.Binary)
-		}
-		out = append(out, r)
 	}
 	return out, nil
 }
