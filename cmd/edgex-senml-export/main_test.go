@@ -41,7 +41,9 @@ func TestService(t *testing.T) {
 		"BrokerAddress: none", "BrokerAddress: tcp://"+address, "Topic: none", "Topic: channels/c/messages",
 		"AuthMode: none", "AuthMode: usernamepassword", "ClientId: none", "ClientId: gw",
 		"username: none", "username: "+username, "password: none", "password: "+password,
-		"Type: edgex-messagebus", "Type: http", "Port: 59703", "Port: "+port, "MessageBus:", "MessageBus:\n  Disabled: true",
+		"Type: edgex-messagebus", "Type: http", "Port: 59703", "Port: "+port,
+		"Host: localhost", "Host: localhost\n  ServerBindAddr: 127.0.0.1\n  RequestTimeout: 5s", // common to all services otherwise
+		"MessageBus:", "MessageBus:\n  Disabled: true",
 	).Replace(string(builtIn))
 	if err := os.WriteFile(filepath.Join(dir, "configuration.yaml"), []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
@@ -78,6 +80,12 @@ func TestService(t *testing.T) {
 		}
 	}()
 	eventually(t, "the service answers", func() bool {
+		select {
+		case err := <-exited:
+			exited <- err
+			t.Fatalf("the service ended: %v", err)
+		default:
+		}
 		response, err := http.Get("http://" + api + "/api/v3/ping") //nolint:noctx // a loop with a deadline
 		if err != nil {
 			return false
