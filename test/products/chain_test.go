@@ -38,7 +38,7 @@ type house struct {
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	dir, ctx := t.TempDir(), actor.With(context.Background(), actor.Service("test"))
-	db, err := store.Open(ctx, filepath.Join(dir, "osmoslice.db"), store.Options{Synchronous: "OFF"})
+	db, err := store.Open(ctx, filepath.Join(dir, "osmoslice.db"), store.Options{Synchronous: "NORMAL"})
 	must(t, err)
 	keys, err := secret.CreateKeys(filepath.Join(dir, "secret.key"))
 	must(t, err)
