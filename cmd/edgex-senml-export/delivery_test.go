@@ -148,7 +148,7 @@ func TestAttachAtRunTime(t *testing.T) {
 	eventually(t, "what waited arrives", func() bool { return len(one.messages()) == 2 })
 	d.changed(&none)
 	k.put(nowhere, nowhere)
-	eventually(t, "the server is left", func() bool { return one.broker.Info.ClientsConnected == 0 })
+	eventually(t, "the server is left", func() bool { return one.broker.Info.Clone().ClientsConnected == 0 })
 	take(t, d, "3")
 	k.put(username, password)
 	d.changed(&parameters{"tcp://" + two.address, "channels/b/messages", "usernamepassword", "gw"})

@@ -7,11 +7,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/absmach/senml"
 	"github.com/edgexfoundry/go-mod-core-contracts/v4/common"
@@ -48,37 +46,7 @@ func TestService(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "configuration.yaml"), []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	child := exec.Command(self)
-	child.Env = append(os.Environ(), childVariable+"=1", "EDGEX_SECURITY_SECRET_STORE=false", "EDGEX_CONFIG_DIR="+dir, queueDir+"="+filepath.Join(dir, "queue"))
-	child.Stdout, child.Stderr = &log, &log
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	exited := make(chan error, 1)
-	go func() { exited <- child.Wait() }()
-	defer func() {
-		_ = child.Process.Signal(os.Interrupt)
-		select {
-		case err := <-exited:
-			if err != nil {
-				t.Errorf("the service ended with %v", err)
-			}
-		case <-time.After(30 * time.Second):
-			_ = child.Process.Kill()
-			t.Error("the service does not end")
-		}
-		if strings.Contains(log.String(), password) {
-			t.Error("the password is in the log")
-		}
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	}()
+	exited := startChild(t, "EDGEX_SECURITY_SECRET_STORE=false", "EDGEX_CONFIG_DIR="+dir, queueDir+"="+filepath.Join(dir, "queue"))
 	eventually(t, "the service answers", func() bool {
 		select {
 		case err := <-exited:
