@@ -13,6 +13,7 @@ import (
 	"github.com/osmoslice/osmoslice/internal/platform/edgex"
 	"github.com/osmoslice/osmoslice/internal/platform/lite"
 	"github.com/osmoslice/osmoslice/internal/platform/mainflux"
+	"github.com/osmoslice/osmoslice/internal/platform/supermq"
 	"github.com/osmoslice/osmoslice/internal/supervise"
 )
 
@@ -35,6 +36,7 @@ func newPlugins(c config.Config, log *slog.Logger) (plugins, error) {
 		"lite":     {Gateway: lite.NewGateway(client), Server: lite.NewServer(client)},
 		"edgex":    {Gateway: edgex.NewGateway(client)},
 		"mainflux": {Server: mainflux.NewServer(client)},
+		"supermq":  {Server: supermq.NewServer(client)},
 	}}
 	if c.Host.Enabled {
 		p.domains["host"] = host.Plugin(host.Options{

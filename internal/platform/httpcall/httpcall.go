@@ -89,6 +89,25 @@ func Base(a platform.Access, endpoint, product string) (string, error) {
 	return strings.TrimSuffix(raw, "/"), nil
 }
 
+// MQTTAddress is where gateways deliver to a server, as MQTT clients write it:
+// the endpoint "uplink", else "mqtt".
+func MQTTAddress(a platform.Access) (string, error) {
+	name, raw := "uplink", a.Endpoints["uplink"]
+	if raw == "" {
+		name, raw = "mqtt", a.Endpoints["mqtt"]
+	}
+	u, err := url.Parse(raw)
+	if err == nil && u.Host != "" {
+		switch u.Scheme {
+		case "tcp", "mqtt":
+			return "tcp://" + u.Host, nil
+		case "ssl", "tls", "mqtts":
+			return "ssl://" + u.Host, nil
+		}
+	}
+	return "", fault.Field("endpoints/"+name, raw, "tcp://host:port or ssl://host:port")
+}
+
 // Do sends one request and answers what came, whatever its status.
 func (c *Client) Do(ctx context.Context, a platform.Access, call Call) (Answer, error) {
 	request, err := c.request(ctx, a, call)

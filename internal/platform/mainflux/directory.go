@@ -8,7 +8,6 @@ import (
 	"path"
 	"slices"
 	"strconv"
-	"sync"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
 )
@@ -116,44 +115,4 @@ func linkPath(channel, thing string) string {
 func (in *session) remove(ctx context.Context, at string) error {
 	_, err := in.do(ctx, http.MethodDelete, at, nil, http.StatusNotFound)
 	return err
-}
-
-// locks lets one caller at a time work on a name.
-type locks struct {
-	mu   sync.Mutex
-	held map[string]*lock
-}
-
-type lock struct {
-	turn    chan struct{}
-	waiting int
-}
-
-// take waits for the name, or answers an error when ctx ends first.
-func (l *locks) take(ctx context.Context, name string) (release func(), err error) {
-	l.mu.Lock()
-	if l.held == nil {
-		l.held = map[string]*lock{}
-	}
-	k := l.held[name]
-	if k == nil {
-		k = &lock{turn: make(chan struct{}, 1)}
-		l.held[name] = k
-	}
-	k.waiting++
-	l.mu.Unlock()
-	leave := func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if k.waiting--; k.waiting == 0 {
-			delete(l.held, name)
-		}
-	}
-	select {
-	case k.turn <- struct{}{}:
-		return func() { <-k.turn; leave() }, nil
-	case <-ctx.Done():
-		leave()
-		return nil, fault.Of(ctx.Err())
-	}
 }

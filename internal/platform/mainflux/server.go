@@ -14,7 +14,7 @@ import (
 // Server adapts Mainflux.
 type Server struct {
 	client httpcall.Client
-	names  locks
+	names  httpcall.Names
 }
 
 var (
@@ -54,11 +54,11 @@ func (s *Server) Connect(ctx context.Context, a platform.Access, gateway string)
 	if gateway == "" {
 		return u, fault.Field("gateway", gateway, "a name")
 	}
-	address, err := uplinkAddress(a)
+	address, err := httpcall.MQTTAddress(a)
 	if err != nil {
 		return u, err
 	}
-	release, err := s.names.take(ctx, gateway)
+	release, err := s.names.Take(ctx, gateway)
 	if err != nil {
 		return u, err
 	}
@@ -88,24 +88,6 @@ func (s *Server) Connect(ctx context.Context, a platform.Access, gateway string)
 	}, nil
 }
 
-// uplinkAddress is where gateways deliver, as MQTT clients write it.
-func uplinkAddress(a platform.Access) (string, error) {
-	name, raw := "uplink", a.Endpoints["uplink"]
-	if raw == "" {
-		name, raw = "mqtt", a.Endpoints["mqtt"]
-	}
-	u, err := url.Parse(raw)
-	if err == nil && u.Host != "" {
-		switch u.Scheme {
-		case "tcp", "mqtt":
-			return "tcp://" + u.Host, nil
-		case "ssl", "tls", "mqtts":
-			return "ssl://" + u.Host, nil
-		}
-	}
-	return "", fault.Field("endpoints/"+name, raw, "tcp://host:port or ssl://host:port")
-}
-
 // Link lets the reader's thing use the source's channel.
 func (s *Server) Link(ctx context.Context, a platform.Access, reader, source string) (string, error) {
 	in, err := s.login(ctx, a)
@@ -124,7 +106,7 @@ func (s *Server) Link(ctx context.Context, a platform.Access, reader, source str
 }
 
 func (s *Server) ensure(ctx context.Context, in *session, kind, name string) (string, error) {
-	release, err := s.names.take(ctx, name)
+	release, err := s.names.Take(ctx, name)
 	if err != nil {
 		return "", err
 	}
@@ -135,7 +117,7 @@ func (s *Server) ensure(ctx context.Context, in *session, kind, name string) (st
 // Disconnect removes link, thing and channel. Every call of it starts by
 // searching, so one that was interrupted is ended by the next.
 func (s *Server) Disconnect(ctx context.Context, a platform.Access, gateway string) error {
-	release, err := s.names.take(ctx, gateway)
+	release, err := s.names.Take(ctx, gateway)
 	if err != nil {
 		return err
 	}

@@ -104,10 +104,12 @@ func (r *Replayer) secret(s string) string {
 	switch s {
 	case "@token":
 		return r.token
+	case "@bearer":
+		return "Bearer " + r.token
 	case "@key":
 		return r.key
 	}
-	return s
+	return strings.Replace(s, "/", " ", 1) // a header of two words
 }
 
 func (r *Replayer) one(t *testing.T, at string, x exchange) {
@@ -186,7 +188,7 @@ func (r *Replayer) compare(t *testing.T, at, field string, was, is any) {
 	case string:
 		fresh, _ := is.(string)
 		switch field {
-		case "token":
+		case "token", "access_token":
 			r.token, volatile = fresh, true
 		case "key":
 			r.key = fresh
