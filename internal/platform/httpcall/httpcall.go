@@ -78,9 +78,9 @@ func Shorten(said string) string {
 	return strings.ToValidUTF8(said, "\uFFFD")
 }
 
-// Base answers the URL of an endpoint without a trailing slash, or the fault
+// base answers the URL of an endpoint without a trailing slash, or the fault
 // that names it.
-func Base(a platform.Access, endpoint, product string) (string, error) {
+func base(a platform.Access, endpoint, product string) (string, error) {
 	raw := a.Endpoints[endpoint]
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -127,7 +127,7 @@ func (c *Client) Do(ctx context.Context, a platform.Access, call Call) (Answer, 
 }
 
 func (c *Client) request(ctx context.Context, a platform.Access, call Call) (*http.Request, error) {
-	base, err := Base(a, call.Endpoint, c.Product)
+	root, err := base(a, call.Endpoint, c.Product)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func (c *Client) request(ctx context.Context, a platform.Access, call Call) (*ht
 			return nil, fault.New(fault.Invalid, "the request to %s cannot be written", c.Product).Because(err)
 		}
 	}
-	request, err := http.NewRequestWithContext(ctx, call.Method, base+call.Path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, call.Method, root+call.Path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "the request to %s cannot be made", c.Product)
 	}

@@ -1,7 +1,6 @@
 package supermq
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -178,8 +177,11 @@ func (in *session) find(ctx context.Context, kind, name string) ([]string, error
 // ensure answers the id of the entity of that name, made if absent.
 func (in *session) ensure(ctx context.Context, kind string, e entity) (string, error) {
 	ids, err := in.find(ctx, kind, e.Name)
-	if err != nil || len(ids) > 0 {
-		return cmp.Or(append(ids, "")[0]), err
+	if err != nil {
+		return "", err
+	}
+	if len(ids) > 0 {
+		return ids[0], nil
 	}
 	ans, err := in.do(ctx, kind, http.MethodPost, in.path(kind), e)
 	if err != nil {
