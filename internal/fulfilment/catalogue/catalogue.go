@@ -1,7 +1,6 @@
 // Package catalogue holds the products that come with the service, as data:
 // lite-gateway and lite-server, our light IoT products, and two microElements,
-// process (any executable) and stream (transforms a server's readings); and two
-// products of others, edgex and mainflux.
+// process (any executable) and stream (transforms a server's readings).
 //
 // # Templates
 //

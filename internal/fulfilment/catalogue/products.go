@@ -2,6 +2,8 @@ package catalogue
 
 import "github.com/osmoslice/osmoslice/internal/slice"
 
+// The products of other makers: edgex and mainflux, as charts.
+
 // chartVersion is the version of the charts of the products of others.
 const chartVersion = "0.1.0"
 
