@@ -281,3 +281,19 @@ func TestAGatewayThatFailsLeavesNothingAtItsServer(t *testing.T) {
 	say(t, gw.access, 19)
 	arrives(t, server, "m-1:temperature", 19)
 }
+
+// TestAPathThatIsNotProven leaves the slice running and says so.
+func TestAPathThatIsNotProven(t *testing.T) {
+	h := newHouse(t)
+	h.gateways.Answer(100, http.MethodPost, "/api/v3/resource/", http.StatusBadRequest, "not today")
+	_, op := h.create()
+	if op.State != operation.PartiallyCompleted {
+		t.Fatalf("%s: %+v", op.State, op.RootCause)
+	}
+	if op.RootCause == nil || !strings.Contains(op.RootCause.Detail, "not today") {
+		t.Errorf("the cause is %+v", op.RootCause)
+	}
+	if g, s := h.running(); g != 1 || s != 1 {
+		t.Errorf("%d gateways and %d servers run", g, s)
+	}
+}
