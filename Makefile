@@ -23,6 +23,11 @@ build: ## the commands, into bin/
 	@$(GOBUILD) -o bin/demo ./test/demo
 	@$(GOBUILD) -o bin/devices ./test/devices/cmd/devices
 
+.PHONY: senml-export
+senml-export: ## EdgeX's SenML export, a module of its own, into bin/ (GOARCH=arm64 for a Raspberry Pi)
+	@mkdir -p bin
+	@cd cmd/edgex-senml-export && $(GOBUILD) -o ../../bin/edgex-senml-export .
+
 .PHONY: generate
 generate: ## api/ and models/ from swagger.yaml
 	@internal/tools/generate.sh

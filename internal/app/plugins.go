@@ -14,7 +14,10 @@ import (
 	"github.com/osmoslice/osmoslice/internal/config"
 	"github.com/osmoslice/osmoslice/internal/domain"
 	"github.com/osmoslice/osmoslice/internal/fulfilment"
+	"github.com/osmoslice/osmoslice/internal/platform/edgex"
 	"github.com/osmoslice/osmoslice/internal/platform/lite"
+	"github.com/osmoslice/osmoslice/internal/platform/mainflux"
+	"github.com/osmoslice/osmoslice/internal/platform/supermq"
 	"github.com/osmoslice/osmoslice/internal/supervise"
 )
 
@@ -34,7 +37,10 @@ func newPlugins(c config.Config, log *slog.Logger) (plugins, error) {
 		Proxy: nil, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: 20 * time.Second,
 	}}
 	p := plugins{domains: map[string]domain.Plugin{}, platforms: map[string]fulfilment.Platform{
-		"lite": {Gateway: lite.NewGateway(client), Server: lite.NewServer(client)},
+		"lite":     {Gateway: lite.NewGateway(client), Server: lite.NewServer(client)},
+		"edgex":    {Gateway: edgex.NewGateway(client)},
+		"mainflux": {Server: mainflux.NewServer(client)},
+		"supermq":  {Server: supermq.NewServer(client)},
 	}}
 	if c.Host.Enabled {
 		p.domains["host"] = host.Plugin(host.Options{

@@ -27,7 +27,7 @@ func (s *Service) Do(ctx context.Context, c operation.Call) (operation.Outcome, 
 			return s.doDelete(ctx, c, a)
 		}
 		return s.doApply(ctx, c, a, action == actRestore)
-	case actConnect, actDisconnect, actAttach, actMove:
+	case actConnect, actDisconnect, actAttach, actMove, actProve:
 		a, err := decodeArgs[linkArgs](args)
 		if err != nil {
 			return operation.Outcome{}, err

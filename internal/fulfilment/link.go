@@ -114,7 +114,7 @@ func (s *Service) ends(ctx context.Context, action string, a linkArgs) (x ends, 
 		if x.e, err = s.element(ctx, tx, a.Element); err != nil {
 			return err
 		}
-		if action == actConnect || action == actDisconnect || action == actAttach {
+		if action != actMove {
 			if x.server, err = s.element(ctx, tx, a.Server); err != nil {
 				return err
 			}
@@ -127,7 +127,7 @@ func (s *Service) ends(ctx context.Context, action string, a linkArgs) (x ends, 
 				return err
 			}
 		}
-		if action == actAttach || action == actMove {
+		if action == actAttach || action == actMove || action == actProve {
 			if x.at, x.able, err = s.access(ctx, tx, x.e, x.e.Run); err != nil {
 				return err
 			}
@@ -167,6 +167,8 @@ func (s *Service) doLink(ctx context.Context, c operation.Call, action string, a
 		return operation.Outcome{Done: true}, x.serverAble.Server.Disconnect(ctx, x.serverAt, clientName(x.e))
 	case actMove:
 		return s.doMove(ctx, x)
+	case actProve:
+		return s.doProve(ctx, c, x)
 	}
 	out := operation.Outcome{Done: true}
 	if c.Undo || !x.hasUplink {

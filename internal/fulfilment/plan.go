@@ -21,6 +21,7 @@ const (
 	actMove        = "move"        // carry a gateway's state from its old instance
 	actProvision   = "provision"   // tell a gateway of devices
 	actDeprovision = "deprovision" // have it forget them
+	actProve       = "prove"       // send a reading and find it at the server
 )
 
 // deployArgs say which deployment a step is about.
@@ -51,6 +52,7 @@ func Plan(sit *Situation) []operation.Step {
 			p.each(kind, p.install)
 		}
 		p.provisions()
+		p.proofs()
 	}
 	positive := p.ids()
 	p.removals(positive)

@@ -145,3 +145,34 @@ type Linker interface {
 	// yet.
 	Link(ctx context.Context, a Access, reader, source string) (channel string, err error)
 }
+
+// Reading is one value as a server keeps it.
+type Reading struct {
+	Name  string  // full SenML name, "device:resource"
+	Unit  string  // SenML unit, "" when none
+	Time  float64 // seconds since 1970
+	Value any     // float64, string, bool or []byte
+}
+
+// ProbeDevice is the device that a Prober sends its reading as.
+const ProbeDevice = "osmoslice-probe"
+
+// ProbeName is the SenML name of its reading.
+const ProbeName = ProbeDevice + ":value"
+
+// Prober is the optional ability of a gateway to prove the path from a device
+// to a server. Together with a Reader at the other end it shows that readings
+// arrive, and not only that both ends answer.
+type Prober interface {
+	// Probe registers ProbeDevice and sends value as one reading through the
+	// southbound side, as a device would; a server then has it as ProbeName.
+	// Deprovision of ProbeDevice undoes it.
+	Probe(ctx context.Context, a Access, value float64) error
+}
+
+// Reader is the optional ability of a server to tell what it was delivered.
+type Reader interface {
+	// Read answers readings of one name that a gateway, by the name given to
+	// Connect, delivered: newest first, at most limit.
+	Read(ctx context.Context, a Access, gateway, name string, limit int) ([]Reading, error)
+}

@@ -38,7 +38,7 @@ var processDrivers = []string{"host", "simulated"}
 
 // Products are the built-in entries, new for each caller.
 func Products() []slice.Product {
-	return []slice.Product{liteGateway(), liteServer(), process(), container(), stream()}
+	return []slice.Product{liteGateway(), liteServer(), process(), container(), stream(), edgex(), mainflux()}
 }
 
 // kubernetes packages a product as a chart of its own version.

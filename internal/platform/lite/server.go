@@ -5,10 +5,12 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/platform"
+	"github.com/osmoslice/osmoslice/internal/platform/httpcall"
 )
 
 // Server adapts the light server.
@@ -17,6 +19,7 @@ type Server struct{ client client }
 var (
 	_ platform.Server = (*Server)(nil)
 	_ platform.Linker = (*Server)(nil)
+	_ platform.Reader = (*Server)(nil)
 )
 
 // NewServer answers an adapter that uses c, http.DefaultClient when nil.
@@ -176,4 +179,25 @@ func (s *Server) Disconnect(ctx context.Context, a platform.Access, gateway stri
 	}
 	_, err = s.client.do(ctx, a, call{method: http.MethodDelete, path: at})
 	return gone(err)
+}
+
+// Read answers what is stored in the channel of that name, for the administrator.
+func (s *Server) Read(ctx context.Context, a platform.Access, gateway, name string, limit int) ([]platform.Reading, error) {
+	channel, err := s.find(ctx, a, "channels", gateway)
+	if err != nil {
+		return nil, err
+	}
+	if channel == "" {
+		return nil, fault.Absent("gateway", gateway)
+	}
+	query := url.Values{"name": {name}, "limit": {strconv.Itoa(limit)}, "count": {"false"}}
+	ans, err := s.client.do(ctx, a, call{method: http.MethodGet, path: "/channels/" + url.PathEscape(channel) + "/messages?" + query.Encode()})
+	if err != nil {
+		return nil, err
+	}
+	readings, err := httpcall.Messages(ans.raw)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "the light server answered something else than its interface says").Because(err)
+	}
+	return readings, nil
 }

@@ -82,8 +82,9 @@ func elsewhere(t *testing.T, a platform.Access) platform.Access {
 	must(t, l.Close())
 	out := a
 	out.Endpoints = maps.Clone(a.Endpoints)
-	for name := range out.Endpoints {
-		out.Endpoints[name] = "http://" + address
+	for name, was := range out.Endpoints {
+		scheme, _, _ := strings.Cut(was, "://")
+		out.Endpoints[name] = scheme + "://" + address
 	}
 	return out
 }

@@ -31,6 +31,7 @@ func ExerciseServer(t *testing.T, start func(t *testing.T) ServerFixture) {
 	t.Run("ConnectConcurrently", func(t *testing.T) { serverConnectConcurrently(t, start(t)) })
 	t.Run("GatewaysAreApart", func(t *testing.T) { serverGatewaysApart(t, start(t)) })
 	t.Run("DisconnectRevokes", func(t *testing.T) { serverDisconnectRevokes(t, start(t)) })
+	t.Run("ReadBack", func(t *testing.T) { serverReadBack(t, start(t)) })
 	t.Run("WrongToken", func(t *testing.T) { serverWrongToken(t, start(t)) })
 	t.Run("Unreachable", func(t *testing.T) { serverUnreachable(t, start(t)) })
 }
@@ -130,6 +131,33 @@ func serverDisconnectRevokes(t *testing.T, f ServerFixture) {
 	if f.Deliver != nil {
 		must(t, f.Deliver(t, again))
 	}
+}
+
+// serverReadBack reads what Deliver sent: a fixture of a platform.Reader
+// delivers sensor-1:temperature in Cel, 21.5.
+func serverReadBack(t *testing.T, f ServerFixture) {
+	reader, ok := f.Server.(platform.Reader)
+	if !ok {
+		t.Log("the product does not tell what it stored")
+		return
+	}
+	need(t, f.Deliver != nil, "means to deliver")
+	ctx := bounded(t)
+	u, err := f.Server.Connect(ctx, f.Access, "gw-1")
+	must(t, err)
+	must(t, f.Deliver(t, u))
+	eventually(t, "the reading can be read", func() bool {
+		got, err := reader.Read(ctx, f.Access, "gw-1", "sensor-1:temperature", 10)
+		must(t, err)
+		return len(got) == 1 && got[0].Value == 21.5 && got[0].Unit == "Cel" && got[0].Time > 0
+	})
+	got, err := reader.Read(ctx, f.Access, "gw-1", "sensor-1:humidity", 10)
+	must(t, err)
+	if len(got) != 0 {
+		t.Errorf("readings of another name: %+v", got)
+	}
+	_, err = reader.Read(ctx, f.Access, "never-there", "sensor-1:temperature", 10)
+	wantFault(t, err, fault.Never, fault.NotFound)
 }
 
 func serverWrongToken(t *testing.T, f ServerFixture) {
