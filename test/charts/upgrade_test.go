@@ -111,9 +111,9 @@ func TestMainfluxAdministrator(t *testing.T) {
 		return newCluster(o)
 	}
 	values := map[string]any{"config": map[string]any{"secretName": "rel-config", "hash": "1", "env": false,
-		"files": []any{map[string]any{"key": "admin", "path": "admin"}}}}
+		"files": []any{map[string]any{"key": "file.admin", "path": "admin"}}}}
 	encode := base64.StdEncoding.EncodeToString
-	objects, _, err := render(c, secret(map[string]any{"admin": encode([]byte("a@b.c:p:q r"))}), values)
+	objects, _, err := render(c, secret(map[string]any{"file.admin": encode([]byte("a@b.c:p:q r"))}), values)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestMainfluxAdministrator(t *testing.T) {
 	}
 	for what, data := range map[string]map[string]any{
 		"no such entry":          {"other": encode([]byte("x"))},
-		"allowed: user:password": {"admin": encode([]byte("nocolon"))},
+		"allowed: user:password": {"file.admin": encode([]byte("nocolon"))},
 	} {
 		if _, _, err := render(c, secret(data), values); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("%v: %v, wanted: %s", runtime.DeepCopyJSON(data), err, what)

@@ -115,21 +115,21 @@ wait.sh: |
 {{- define "mainflux.admin" -}}
 {{- $name := include "osmo.name" (dict "root" . "component" "secrets") }}
 {{- $given := "" }}
-{{- $listed := false }}
-{{- range .Values.config.files }}{{ if eq .key "admin" }}{{ $listed = true }}{{ end }}{{ end }}
+{{- $entry := "" }}
+{{- range .Values.config.files }}{{ if eq .path "admin" }}{{ $entry = .key }}{{ end }}{{ end }}
 {{- with .Values.config.secretName }}
 {{- $secret := lookup "v1" "Secret" $.Release.Namespace . }}
-{{- if $secret }}
-{{- $given = get ($secret.data | default dict) "admin" | b64dec }}
-{{- if and $listed (not $given) }}
-{{- fail (printf "config.files names admin, but Secret %s has no such entry; it must hold user:password" .) }}
+{{- if and $secret $entry }}
+{{- $given = get ($secret.data | default dict) $entry | b64dec }}
+{{- if not $given }}
+{{- fail (printf "config.files: file admin is entry %s, but Secret %s has no such entry; it must hold user:password" $entry .) }}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- if $given }}
 {{- $pair := regexSplit ":" (trim $given) 2 }}
 {{- if ne (len $pair) 2 }}
-{{- fail (printf "entry admin of Secret %s: allowed: user:password" .Values.config.secretName) }}
+{{- fail (printf "file admin of Secret %s: allowed: user:password" .Values.config.secretName) }}
 {{- end }}
 admin-email: {{ index $pair 0 | b64enc }}
 admin-password: {{ index $pair 1 | b64enc }}
