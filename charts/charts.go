@@ -1,5 +1,5 @@
-// Package charts holds the Helm charts that come with the programs, one
-// directory each.
+// Package charts holds the Helm charts that come with the service, built into
+// it: a directory per chart.
 package charts
 
 import (
@@ -7,10 +7,10 @@ import (
 	"io/fs"
 )
 
-// all: takes the templates' shared parts too, whose names begin with _.
+// Helm's own helper files begin with "_", which only all: takes in.
 //
 //go:embed all:*
 var files embed.FS
 
-// Files are the charts: edgex/Chart.yaml, edgex/values.yaml, …
+// Files are the charts, a directory each.
 func Files() fs.FS { return files }

@@ -52,9 +52,9 @@ var arrows = map[string][]string{
 	"domains/host":             {nouns, "internal/domain", "internal/supervise"},
 	"domains/simulated":        {nouns, "internal/domain", "internal/platform"},
 	"domains/domaintest":       {nouns, "internal/domain"},
+	"charts":                   {},
 	"internal/cli/...":         {"internal/cli/...", "api/client/...", "models", "internal/version", "internal/fault", "internal/bootstrap", "internal/bundle", "charts"},
 	"internal/bootstrap":       {nouns, "internal/kube/..."},
-	"charts":                   {},
 	"internal/app":             {"internal/...", "domains/...", "!internal/cli", "!api/..."},
 	"test/...":                 {"..."},
 }

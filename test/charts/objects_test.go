@@ -23,7 +23,11 @@ func TestNamesAndLabels(t *testing.T) {
 				t.Errorf("%s: twice", id)
 			}
 			seen[id] = true
-			if errs := validation.IsDNS1035Label(o.GetName()); len(errs) > 0 {
+			valid := validation.IsDNS1123Subdomain // 253 characters
+			if o.GetKind() == "Service" {
+				valid = validation.IsDNS1035Label
+			}
+			if errs := valid(o.GetName()); len(errs) > 0 {
 				t.Errorf("%s: %v", id, errs)
 			}
 			for key, want := range map[string]string{"app.kubernetes.io/instance": release, "osmoslice.dev/release": release, "app.kubernetes.io/managed-by": "Helm"} {
@@ -212,8 +216,8 @@ func TestPasswordsAreGenerated(t *testing.T) {
 // What all product charts share is one text.
 func TestSharedPartsAreEqual(t *testing.T) {
 	for file, charts := range map[string][]string{
-		"templates/_osmoslice.tpl":  {"edgex", "mainflux", "influxdb", "grafana"},
-		"templates/_postgresql.tpl": {"edgex", "mainflux"},
+		"templates/_osmoslice.tpl":  {"edgex", "mainflux", "influxdb", "grafana", "osmoslice"},
+		"templates/_postgresql.tpl": {"edgex", "mainflux", "osmoslice"},
 	} {
 		var first []byte
 		for _, c := range charts {

@@ -81,7 +81,9 @@ func render(c *chart.Chart, on *cluster, values map[string]any) ([]*unstructured
 				return nil, "", fmt.Errorf("%s: %w\n%s", name, err, doc)
 			}
 			if len(o.Object) > 0 {
-				o.SetNamespace(namespace)
+				if !strings.HasPrefix(o.GetKind(), "Cluster") && !strings.HasPrefix(o.GetKind(), "ValidatingAdmission") {
+					o.SetNamespace(namespace)
+				}
 				objects = append(objects, o)
 			}
 		}
@@ -102,6 +104,9 @@ func sorted[V any](m map[string]V) []string {
 func settings(t *testing.T, chartName string) map[string]map[string]any {
 	t.Helper()
 	out := map[string]map[string]any{"default": {}}
+	if chartName == "osmoslice" { // it must be told where its database is
+		out["default"]["postgresql"] = map[string]any{"enabled": true}
+	}
 	files, err := filepath.Glob(filepath.Join("testdata", "values", chartName, "*.yaml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no settings for chart %s (%v)", chartName, err)
@@ -121,7 +126,7 @@ func settings(t *testing.T, chartName string) map[string]map[string]any {
 }
 
 // products are the charts that this package answers for.
-func products() []string { return []string{"edgex", "mainflux", "influxdb", "grafana"} }
+func products() []string { return []string{"edgex", "mainflux", "influxdb", "grafana", "osmoslice"} }
 
 func chartDir(name string) string { return filepath.Join("..", "..", "charts", name) }
 
