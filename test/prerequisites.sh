@@ -5,12 +5,15 @@ set -euo pipefail
 declare -A package=(
 	[gcc]=gcc [mosquitto]=mosquitto [mosquitto_pub]=mosquitto-clients
 	[coap-client]=libcoap3-bin [curl]=curl
+	[containerd]=containerd [runc]=runc [iptables]=iptables [nft]=nftables
+	[ip]=iproute2 [conntrack]=conntrack [qemu-aarch64-static]=qemu-user-static
 )
 missing=()
 for tool in "${!package[@]}"; do
 	command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || missing+=("${package[$tool]}")
 done
 [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
+[ -x /usr/lib/cni/ptp ] || missing+=(containernetworking-plugins)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
