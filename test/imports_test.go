@@ -50,12 +50,13 @@ var arrows = map[string][]string{
 	"internal/lite/...":        {nouns, "internal/lite/...", "internal/mqtt"},
 	"internal/platform/...":    {nouns, "internal/platform", "internal/platform/...", "internal/mqtt"},
 	"domains/host":             {nouns, "internal/domain", "internal/supervise"},
+	"domains/kubernetes":       {nouns, "internal/domain", "internal/kube/..."},
 	"domains/simulated":        {nouns, "internal/domain", "internal/platform"},
 	"domains/domaintest":       {nouns, "internal/domain"},
 	"charts":                   {},
 	"internal/cli/...":         {"internal/cli/...", "api/client/...", "models", "internal/version", "internal/fault", "internal/bootstrap", "internal/bundle", "charts"},
 	"internal/bootstrap":       {nouns, "internal/kube/..."},
-	"internal/app":             {"internal/...", "domains/...", "!internal/cli", "!api/..."},
+	"internal/app":             {"internal/...", "domains/...", "charts", "!internal/cli", "!api/..."},
 	"test/...":                 {"..."},
 }
 
@@ -76,7 +77,7 @@ var forbidden = map[string][]string{
 	"cmd/lite-gateway": {"modernc.org/sqlite", "github.com/go-openapi/...", "k8s.io/...", "helm.sh/..."},
 	"cmd/lite-server":  {"github.com/go-openapi/...", "k8s.io/...", "helm.sh/...", "github.com/lib/pq"},
 	"cmd/slicectl":     {module + "internal/store", module + "internal/fulfilment", "modernc.org/sqlite"},
-	"cmd/osmosliced":   {"k8s.io/...", "helm.sh/...", module + "api/client/...", module + "internal/lite/..."},
+	"cmd/osmosliced":   {module + "api/client/...", module + "internal/lite/..."},
 }
 
 func TestArrowsPointDown(t *testing.T) {
@@ -108,6 +109,26 @@ func TestCommandsStaySmall(t *testing.T) {
 		for imp, via := range closure(t, module+cmd) {
 			if anyMatch(deny, imp) {
 				t.Errorf("%s contains %s, through %s", cmd, imp, via)
+			}
+		}
+	}
+}
+
+// TestOneSeamToHelm: only internal/kube/helm knows the Helm SDK, and only
+// internal/kube and those that act on clusters through it know client-go.
+func TestOneSeamToHelm(t *testing.T) {
+	root := ".."
+	for _, dir := range packages(t, root) {
+		pkg, err := build.ImportDir(filepath.Join(root, dir), 0)
+		if err != nil {
+			continue // told by the other tests
+		}
+		for _, imp := range pkg.Imports {
+			if match("helm.sh/...", imp) && dir != "internal/kube/helm" {
+				t.Errorf("%s imports %s: only internal/kube/helm may", dir, imp)
+			}
+			if match("k8s.io/...", imp) && !match("internal/kube/...", dir) && !slices.Contains([]string{"domains/kubernetes", "internal/bootstrap"}, dir) {
+				t.Errorf("%s imports %s: only internal/kube, internal/bootstrap and domains/kubernetes may", dir, imp)
 			}
 		}
 	}

@@ -113,7 +113,7 @@ func readToken(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("token-file: %w", err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if !private(info) {
 		return "", fmt.Errorf("token-file %s: given mode %04o, allowed: readable by its owner alone (0600)", filepath.Base(path), info.Mode().Perm())
 	}
 	b, err := os.ReadFile(path)
@@ -121,4 +121,12 @@ func readToken(path string) (string, error) {
 		return "", fmt.Errorf("token-file: %w", err)
 	}
 	return strings.TrimSpace(string(b)), nil
+}
+
+// private reports whether only this process's user reads a file: its owner, or
+// its group where root owns it, as secrets are mounted into pods.
+func private(info os.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	byGroup := ok && st.Uid == 0 && os.Geteuid() != 0
+	return info.Mode().Perm()&0o077 == 0 || byGroup && info.Mode().Perm()&0o037 == 0
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/osmoslice/osmoslice/internal/lite/server"
@@ -120,7 +121,7 @@ func readToken(path string, log *slog.Logger) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("--token-file: %w", err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if !private(info) {
 		return "", fmt.Errorf("--token-file: %s has mode %04o, allowed: 0600", path, info.Mode().Perm())
 	}
 	text, err := os.ReadFile(path)
@@ -139,4 +140,12 @@ func loadTLS(cert, key string) (*tls.Config, error) {
 		return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// private reports whether only this process's user reads a file: its owner, or
+// its group where root owns it, as secrets are mounted into pods.
+func private(info os.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	byGroup := ok && st.Uid == 0 && os.Geteuid() != 0
+	return info.Mode().Perm()&0o077 == 0 || byGroup && info.Mode().Perm()&0o037 == 0
 }

@@ -1,11 +1,15 @@
 package app
 
 import (
+	"io/fs"
 	"log/slog"
 	"net/http"
+	"os"
 	"time"
 
+	"github.com/osmoslice/osmoslice/charts"
 	"github.com/osmoslice/osmoslice/domains/host"
+	"github.com/osmoslice/osmoslice/domains/kubernetes"
 	"github.com/osmoslice/osmoslice/domains/simulated"
 	"github.com/osmoslice/osmoslice/internal/config"
 	"github.com/osmoslice/osmoslice/internal/domain"
@@ -37,6 +41,9 @@ func newPlugins(c config.Config, log *slog.Logger) (plugins, error) {
 			Dir: c.Host.Dir, ArtefactDir: c.Host.ArtefactDir, ArtefactDirs: c.Host.ArtefactDirs, Logger: log.With("plugin", "host"),
 		})
 	}
+	if c.Kubernetes.Enabled {
+		p.domains[kubernetes.Name] = kubernetes.Plugin(kubernetesOptions(c.Kubernetes, log.With("plugin", kubernetes.Name)))
+	}
 	if c.Simulated.Enabled {
 		dir := c.Simulated.Dir
 		if dir == "-" {
@@ -51,4 +58,12 @@ func newPlugins(c config.Config, log *slog.Logger) (plugins, error) {
 		p.platforms[simulated.Name] = fulfilment.Platform{Gateway: d.Platform(), Server: d.Platform()}
 	}
 	return p, nil
+}
+
+func kubernetesOptions(c config.Kubernetes, log *slog.Logger) kubernetes.Options {
+	o := kubernetes.Options{Charts: []fs.FS{charts.Files()}, Exec: c.ExecPlugins, Insecure: c.Insecure, InCluster: c.InCluster, Logger: log}
+	if c.ChartDir != "" {
+		o.Charts = append(o.Charts, os.DirFS(c.ChartDir))
+	}
+	return o
 }

@@ -88,7 +88,7 @@ func (w Work) Run(ctx context.Context, o Options) error {
 
 func (w Work) applyAll(ctx context.Context, objects []*unstructured.Unstructured) error {
 	for _, u := range objects {
-		created, err := w.Cluster.apply(ctx, u, false)
+		created, err := w.Cluster.apply(ctx, u)
 		if err != nil {
 			return err
 		}

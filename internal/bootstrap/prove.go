@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
+	"github.com/osmoslice/osmoslice/internal/kube"
 )
 
 const proofWait = 30 * time.Second
@@ -37,7 +38,7 @@ func prove(ctx context.Context, identity *Cluster, o Options) error {
 
 func proof(ctx context.Context, identity *Cluster, o Options) error {
 	ask := func(name, standard string) error {
-		_, err := identity.core.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		_, err := identity.Core.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 			Name: name, Labels: map[string]string{"app.kubernetes.io/managed-by": owner, "pod-security.kubernetes.io/enforce": standard},
 		}}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return err
@@ -45,7 +46,7 @@ func proof(ctx context.Context, identity *Cluster, o Options) error {
 	// Its own comes first: while the rights are not in force either, a refusal of
 	// the others would prove nothing.
 	if err := ask(o.Prefix+"probe", "restricted"); err != nil && !apierrors.IsAlreadyExists(err) {
-		return translate(err, "the service's identity cannot make a namespace of its own")
+		return kube.Fault(err, "the service's identity cannot make a namespace of its own")
 	}
 	for _, wrong := range []struct{ name, standard, what string }{
 		{"not-" + o.Prefix + "probe", "restricted", "a namespace that does not begin with " + o.Prefix},
@@ -55,7 +56,7 @@ func proof(ctx context.Context, identity *Cluster, o Options) error {
 		case err == nil:
 			return fault.New(fault.Conflict, "the policy %s is not in force: the service's identity may make %s", o.identity(), wrong.what)
 		case !apierrors.IsForbidden(err):
-			return translate(err, "the cluster does not answer as service account %s", o.identity())
+			return kube.Fault(err, "the cluster does not answer as service account %s", o.identity())
 		}
 	}
 	return nil

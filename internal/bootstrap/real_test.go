@@ -3,7 +3,6 @@ package bootstrap
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -17,21 +16,13 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
+	"github.com/osmoslice/osmoslice/test/testbed/bed"
 )
 
-// realCluster opens the API server that OSMOSLICE_TEST_KUBECONFIG names; the
-// test bed's apiserver tier sets it.
+// realCluster is a real API server that ends with the test.
 func realCluster(t *testing.T) *Cluster {
 	t.Helper()
-	file := os.Getenv("OSMOSLICE_TEST_KUBECONFIG")
-	if file == "" {
-		const why = "no API server: set OSMOSLICE_TEST_KUBECONFIG, as \"testbed apiserver\" does"
-		if os.Getenv("CI") == "true" {
-			t.Fatal(why)
-		}
-		t.Skip("SKIPPED: " + why)
-	}
-	c, err := Open(file, "")
+	c, err := Open(bed.APIServer(t), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +91,7 @@ func TestOnARealCluster(t *testing.T) {
 	t.Cleanup(func() {
 		_ = w.Undo(context.Background(), o)
 		for _, name := range []string{prefix + "a", prefix + "foreign"} {
-			_ = cluster.core.CoreV1().Namespaces().Delete(context.Background(), name, metav1.DeleteOptions{})
+			_ = cluster.Core.CoreV1().Namespaces().Delete(context.Background(), name, metav1.DeleteOptions{})
 		}
 	})
 	for range 2 {
@@ -128,7 +119,7 @@ func TestOnARealCluster(t *testing.T) {
 	if service.sites["edge"] == nil {
 		t.Error("the registration went although the cluster's part could not")
 	}
-	if err := cluster.core.CoreV1().Namespaces().Delete(ctx, prefix+"a", metav1.DeleteOptions{}); err != nil {
+	if err := cluster.Core.CoreV1().Namespaces().Delete(ctx, prefix+"a", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Undo(ctx, o); err != nil {
@@ -145,7 +136,7 @@ func space(name string, labels map[string]string) *corev1.Namespace {
 func checkRights(ctx context.Context, t *testing.T, admin, identity *Cluster, prefix string) {
 	t.Helper()
 	own := map[string]string{"app.kubernetes.io/managed-by": owner, "pod-security.kubernetes.io/enforce": "restricted"}
-	spaces := identity.core.CoreV1().Namespaces()
+	spaces := identity.Core.CoreV1().Namespaces()
 	may := func(what string, err error) {
 		t.Helper()
 		if err != nil {
@@ -160,40 +151,40 @@ func checkRights(ctx context.Context, t *testing.T, admin, identity *Cluster, pr
 	}
 	_, err := spaces.Create(ctx, space(prefix+"a", own), metav1.CreateOptions{})
 	may("make its namespace", err)
-	_, err = identity.core.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	_, err = identity.Core.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	may("see nodes", err)
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "s"}}
-	_, err = identity.core.CoreV1().Secrets(prefix+"a").Create(ctx, secret, metav1.CreateOptions{})
+	_, err = identity.Core.CoreV1().Secrets(prefix+"a").Create(ctx, secret, metav1.CreateOptions{})
 	may("make a secret in its namespace", err)
 	one := int32(0)
 	labels := map[string]string{"a": "b"}
 	deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "d"}, Spec: appsv1.DeploymentSpec{Replicas: &one,
 		Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels},
 			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}}}}
-	_, err = identity.core.AppsV1().Deployments(prefix+"a").Create(ctx, deployment, metav1.CreateOptions{})
+	_, err = identity.Core.AppsV1().Deployments(prefix+"a").Create(ctx, deployment, metav1.CreateOptions{})
 	may("make a deployment in its namespace", err)
-	may("delete it", identity.core.AppsV1().Deployments(prefix+"a").Delete(ctx, "d", metav1.DeleteOptions{}))
+	may("delete it", identity.Core.AppsV1().Deployments(prefix+"a").Delete(ctx, "d", metav1.DeleteOptions{}))
 
 	_, err = spaces.Create(ctx, space("x-"+prefix+"c", own), metav1.CreateOptions{})
 	mayNot("make another namespace", err)
 	_, err = spaces.Create(ctx, space(prefix+"b", map[string]string{"app.kubernetes.io/managed-by": owner}), metav1.CreateOptions{})
 	mayNot("make a namespace that is not restricted", err)
-	_, err = identity.core.CoreV1().Secrets("default").Create(ctx, secret, metav1.CreateOptions{})
+	_, err = identity.Core.CoreV1().Secrets("default").Create(ctx, secret, metav1.CreateOptions{})
 	mayNot("make a secret elsewhere", err)
 	mayNot("delete kube-public", spaces.Delete(ctx, "kube-public", metav1.DeleteOptions{}))
 	loose := []byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`)
 	_, err = spaces.Patch(ctx, prefix+"a", "application/merge-patch+json", loose, metav1.PatchOptions{})
 	mayNot("loosen its namespace", err)
-	_, err = identity.core.RbacV1().RoleBindings(prefix+"a").Create(ctx, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "r"},
+	_, err = identity.Core.RbacV1().RoleBindings(prefix+"a").Create(ctx, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "r"},
 		RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", Name: "cluster-admin", APIGroup: "rbac.authorization.k8s.io"}}, metav1.CreateOptions{})
 	mayNot("grant rights", err)
-	mayNot("take the policy away", identity.core.AdmissionregistrationV1().ValidatingAdmissionPolicies().Delete(ctx, "osmosliced-"+strings.TrimSuffix(prefix, "-"), metav1.DeleteOptions{}))
+	mayNot("take the policy away", identity.Core.AdmissionregistrationV1().ValidatingAdmissionPolicies().Delete(ctx, "osmosliced-"+strings.TrimSuffix(prefix, "-"), metav1.DeleteOptions{}))
 
 	// A namespace of somebody else that has the prefix by chance.
-	if _, err := admin.core.CoreV1().Namespaces().Create(ctx, space(prefix+"foreign", nil), metav1.CreateOptions{}); err != nil {
+	if _, err := admin.Core.CoreV1().Namespaces().Create(ctx, space(prefix+"foreign", nil), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	_, err = identity.core.CoreV1().Secrets(prefix+"foreign").Create(ctx, secret, metav1.CreateOptions{})
+	_, err = identity.Core.CoreV1().Secrets(prefix+"foreign").Create(ctx, secret, metav1.CreateOptions{})
 	mayNot("make a secret in a namespace that it did not make", err)
 	mayNot("delete that namespace", spaces.Delete(ctx, prefix+"foreign", metav1.DeleteOptions{}))
 	take := []byte(`{"metadata":{"labels":{"app.kubernetes.io/managed-by":"osmoslice","pod-security.kubernetes.io/enforce":"restricted"}}}`)
@@ -225,7 +216,7 @@ func checkGone(ctx context.Context, t *testing.T, cluster, identity *Cluster, se
 	}
 	deadline := time.Now().Add(time.Minute) // a token is checked against its account, with a cache
 	for {
-		_, err := identity.core.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+		_, err := identity.Core.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 		if err != nil || time.Now().After(deadline) {
 			if err == nil {
 				t.Error("the token still does")
@@ -260,7 +251,7 @@ func TestGoesOnAfterAFailure(t *testing.T) {
 	if err := w.Undo(ctx, o); !fault.Is(err, fault.Conflict) {
 		t.Fatalf("undone against the service: %v", err)
 	}
-	if _, err := cluster.core.CoreV1().ServiceAccounts(o.Namespace).Get(ctx, "osmosliced-"+strings.TrimSuffix(prefix, "-"), metav1.GetOptions{}); err != nil {
+	if _, err := cluster.Core.CoreV1().ServiceAccounts(o.Namespace).Get(ctx, "osmosliced-"+strings.TrimSuffix(prefix, "-"), metav1.GetOptions{}); err != nil {
 		t.Errorf("the identity went although the service refused: %v", err)
 	}
 	if !slices.Contains(service.order, "forget") {

@@ -14,6 +14,7 @@ type Config struct {
 	Retention  Retention  `key:"retention"`
 	Callbacks  Callbacks  `key:"callbacks"`
 	Host       Host       `key:"host"`
+	Kubernetes Kubernetes `key:"kubernetes"`
 	Simulated  Simulated  `key:"simulated"`
 	Placement  Placement  `key:"placement"`
 	Telemetry  Telemetry  `key:"telemetry"`
@@ -92,6 +93,15 @@ type Host struct {
 	ArtefactDirs []string `key:"artefactdirs" help:"further folders that connection data may name"`
 }
 
+// Kubernetes configures the kubernetes plugin.
+type Kubernetes struct {
+	Enabled     bool     `key:"enabled" help:"install functions as Helm releases on Kubernetes clusters"`
+	ChartDir    string   `key:"chartdir" help:"folder of further charts, a directory each; before the built-in ones"`
+	ExecPlugins []string `key:"execplugins" help:"credential plugins that kubeconfigs may run, whole command lines, as gke-gcloud-auth-plugin"`
+	InCluster   bool     `key:"incluster" help:"let connection data use the service account of this program's own pod"`
+	Insecure    bool     `key:"insecure" help:"accept kubeconfigs that do not prove who the API server is; for trials"`
+}
+
 // Simulated configures the simulated plugin.
 type Simulated struct {
 	Enabled bool   `key:"enabled" help:"offer infrastructures with scripted behaviour"`
@@ -121,6 +131,7 @@ func Default() Config {
 		Retention:  Retention{Operations: 30 * day, Events: 7 * day, Idempotency: day},
 		Callbacks:  Callbacks{GiveUp: day},
 		Host:       Host{Enabled: true},
+		Kubernetes: Kubernetes{Enabled: true},
 		Simulated:  Simulated{Enabled: true},
 		Placement:  Placement{Strategy: "osmotic"},
 	}

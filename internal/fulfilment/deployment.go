@@ -1,6 +1,7 @@
 package fulfilment
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -230,7 +231,50 @@ func (r *resolver) packaging(p slice.Packaging) slice.Packaging {
 		}
 		p.Process = &c
 	}
+	if p.Chart != nil {
+		c := *p.Chart
+		c.Values = r.values(c.Values)
+		p.Chart = &c
+	}
 	return p
+}
+
+// values resolves the texts of a chart's values. A secret there would be
+// recorded in the clear, so it is refused.
+func (r *resolver) values(raw json.RawMessage) json.RawMessage {
+	if !bytes.Contains(raw, []byte("${")) {
+		return raw
+	}
+	var v any
+	if err := json.Unmarshal(raw, &v); err != nil {
+		r.fail(fault.Field("packaging/chart/values", string(raw), "a JSON object"))
+		return raw
+	}
+	out, err := json.Marshal(r.tree(v))
+	if err != nil {
+		r.fail(fault.New(fault.Internal, "a chart's values cannot be written").Because(err))
+		return raw
+	}
+	return out
+}
+
+func (r *resolver) tree(v any) any {
+	switch t := v.(type) {
+	case string:
+		if strings.Contains(t, "${secret:") || strings.Contains(t, "${uplink:") {
+			return r.fail(fault.Field("packaging/chart/values", t, "no secrets: configuration and files carry them"))
+		}
+		return r.text(t)
+	case []any:
+		for i := range t {
+			t[i] = r.tree(t[i])
+		}
+	case map[string]any:
+		for k := range t {
+			t[k] = r.tree(t[k])
+		}
+	}
+	return v
 }
 
 // environment is the product's template, overlaid by the element's

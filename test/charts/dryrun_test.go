@@ -3,7 +3,6 @@ package charts
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -17,17 +16,15 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/osmoslice/osmoslice/test/testbed/bed"
 )
 
 // A real API server takes every object of every render (server-side dry run,
 // unknown fields refused), and finds every pod template fit for the restricted
 // Pod Security standard.
 func TestAcceptedByAnAPIServer(t *testing.T) {
-	file := os.Getenv("OSMOSLICE_TEST_KUBECONFIG")
-	if file == "" {
-		unavailable(t, "no API server: set OSMOSLICE_TEST_KUBECONFIG, as \"testbed apiserver\" does")
-	}
-	s := newAPI(t, file)
+	s := newAPI(t, bed.APIServer(t))
 	each(t, func(t *testing.T, _ string, objects []*unstructured.Unstructured) {
 		for _, o := range objects {
 			o := o.DeepCopy()

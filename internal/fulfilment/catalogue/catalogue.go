@@ -1,6 +1,7 @@
 // Package catalogue holds the products that come with the service, as data:
-// lite-gateway and lite-server, our light IoT products, and two microElements,
-// process (any executable) and stream (transforms a server's readings).
+// lite-gateway and lite-server, our light IoT products, and microElements:
+// process (any executable), container (any image) and stream (transforms a
+// server's readings).
 //
 // # Templates
 //
@@ -23,7 +24,11 @@
 // here needs a new Version.
 package catalogue
 
-import "github.com/osmoslice/osmoslice/internal/slice"
+import (
+	"encoding/json"
+
+	"github.com/osmoslice/osmoslice/internal/slice"
+)
 
 // Version is the version of the built-in entries.
 const Version = "0.1.0"
@@ -33,7 +38,16 @@ var processDrivers = []string{"host", "simulated"}
 
 // Products are the built-in entries, new for each caller.
 func Products() []slice.Product {
-	return []slice.Product{liteGateway(), liteServer(), process(), stream()}
+	return []slice.Product{liteGateway(), liteServer(), process(), container(), stream()}
+}
+
+// kubernetes packages a product as a chart of its own version.
+func kubernetes(p *slice.Product, chart, values string) {
+	c := &slice.Chart{Name: chart, Version: Version}
+	if values != "" {
+		c.Values = json.RawMessage(values)
+	}
+	p.Packaging["kubernetes"] = slice.Packaging{Chart: c}
 }
 
 func entry(name, description string, kind slice.ElementKind, process slice.Process) slice.Product {
@@ -69,6 +83,7 @@ func liteGateway() slice.Product {
 	p.Probe = &slice.ProbeSpec{Port: "api", Path: "/healthz"}
 	p.Requirements = slice.Requirements{CPU: 50, Memory: 32, Storage: 256}
 	p.Protocols = []string{"MQTT", "HTTP", "COAP"}
+	kubernetes(&p, "lite-gateway", "")
 	return p
 }
 
@@ -90,6 +105,7 @@ func liteServer() slice.Product {
 	p.Probe = &slice.ProbeSpec{Port: "api", Path: "/healthz"}
 	p.Requirements = slice.Requirements{CPU: 100, Memory: 64, Storage: 1024}
 	p.Protocols = []string{"MQTT", "HTTP"}
+	kubernetes(&p, "lite-server", "")
 	return p
 }
 
@@ -99,6 +115,17 @@ func process() slice.Product {
 	p := entry("process", "any executable of the artefact folder, named by configuration ARTEFACT", slice.MicroElement,
 		slice.Process{Artefact: "process"})
 	p.Requirements = slice.Requirements{CPU: 50, Memory: 32}
+	return p
+}
+
+// container runs any image, named by the element's configuration IMAGE, as
+// registry.example/team/name:tag: the configuration becomes its environment,
+// args its arguments.
+func container() slice.Product {
+	p := slice.Product{Version: Version, Element: slice.MicroElement, State: slice.Active, Packaging: map[string]slice.Packaging{}}
+	p.Name, p.Tenant, p.Description = "container", slice.System, "any image, named by configuration IMAGE"
+	p.Requirements = slice.Requirements{CPU: 50, Memory: 64}
+	kubernetes(&p, "microelement", `{"images":{"main":{"reference":"${config:IMAGE}"}}}`)
 	return p
 }
 
@@ -118,6 +145,7 @@ func stream() slice.Product {
 		"LITE_STREAM_KEY_FILE": "${file:uplink.key}",
 	}
 	p.Files = map[string]string{"uplink.key": "${uplink:password}"}
+	kubernetes(&p, "microelement", `{"images":{"main":{"repository":"osmoslice/lite-server","tag":"`+Version+`"}},"commandArgs":["stream"]}`)
 	p.Requirements = slice.Requirements{CPU: 50, Memory: 32}
 	return p
 }
