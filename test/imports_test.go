@@ -54,7 +54,8 @@ var arrows = map[string][]string{
 	"domains/simulated":        {nouns, "internal/domain", "internal/platform"},
 	"domains/domaintest":       {nouns, "internal/domain"},
 	"charts":                   {},
-	"internal/cli/...":         {"internal/cli/...", "api/client/...", "models", "internal/version"},
+	"internal/cli/...":         {"internal/cli/...", "api/client/...", "models", "internal/version", "internal/fault", "internal/bootstrap", "internal/bundle", "charts"},
+	"internal/bootstrap":       {nouns, "internal/kube/..."},
 	"internal/app":             {"internal/...", "domains/...", "charts", "!internal/cli", "!api/..."},
 	"test/...":                 {"..."},
 }
@@ -114,7 +115,7 @@ func TestCommandsStaySmall(t *testing.T) {
 }
 
 // TestOneSeamToHelm: only internal/kube/helm knows the Helm SDK, and only
-// internal/kube and domains/kubernetes know client-go.
+// internal/kube and those that act on clusters through it know client-go.
 func TestOneSeamToHelm(t *testing.T) {
 	root := ".."
 	for _, dir := range packages(t, root) {
@@ -126,8 +127,8 @@ func TestOneSeamToHelm(t *testing.T) {
 			if match("helm.sh/...", imp) && dir != "internal/kube/helm" {
 				t.Errorf("%s imports %s: only internal/kube/helm may", dir, imp)
 			}
-			if match("k8s.io/...", imp) && !match("internal/kube/...", dir) && dir != "domains/kubernetes" {
-				t.Errorf("%s imports %s: only internal/kube and domains/kubernetes may", dir, imp)
+			if match("k8s.io/...", imp) && !match("internal/kube/...", dir) && !slices.Contains([]string{"domains/kubernetes", "internal/bootstrap"}, dir) {
+				t.Errorf("%s imports %s: only internal/kube, internal/bootstrap and domains/kubernetes may", dir, imp)
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -125,7 +126,11 @@ func (a *App) useCases(ctx context.Context, vault *secret.Vault, guard *event.Gu
 	if err != nil {
 		return err
 	}
-	token, err := a.service.Bootstrap(ctx)
+	given, err := adminKey(a.c.Data.AdminKey)
+	if err != nil {
+		return err
+	}
+	token, err := a.service.Bootstrap(ctx, given)
 	if err != nil || token == "" {
 		return err
 	}
@@ -135,6 +140,19 @@ func (a *App) useCases(ctx context.Context, vault *secret.Vault, guard *event.Gu
 	}
 	a.log.Info("first start: the system-admin API key is in a file", "file", path)
 	return nil
+}
+
+// adminKey reads the key that the operator chose for the first start: replicas
+// that start together then agree on it.
+func adminKey(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("data.adminkeyfile: %w", err)
+	}
+	return strings.TrimSpace(string(raw)), nil
 }
 
 // engine makes the runner of operations.

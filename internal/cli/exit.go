@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/osmoslice/osmoslice/internal/fault"
 )
 
 // The exit codes; help exit-codes prints what they mean.
@@ -69,6 +71,9 @@ func exitCode(err error) int {
 	}
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p.exitCode()
+	}
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind != fault.Internal {
+		return (&problem{status: f.Kind.Status()}).exitCode() // of a cluster: the same meanings
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

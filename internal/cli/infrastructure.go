@@ -28,6 +28,7 @@ func infrastructureVerbs(s *session, n *noun) []*cobra.Command {
 		cmds = append(cmds, c)
 	}
 	return append(cmds,
+		s.bootstrapCommand(),
 		s.readBelow(n, "export", "inventory", "Print nodes and links, as import takes them"),
 		s.writeBelow(n, "import", "inventory", "Create or change nodes and links by name, from a file"),
 		s.readBelow(n, "script", "simulation", "Print how a simulated infrastructure behaves"),

@@ -41,6 +41,7 @@ type Data struct {
 	DSN         string `key:"dsn" help:"database: empty for SQLite in data.dir, or postgres://user@host/db?sslmode=…"`
 	PasswordSrc string `key:"dsnpasswordfile" help:"file with the PostgreSQL password, instead of one in data.dsn"`
 	KeyFile     string `key:"keyfile" help:"key file that wraps all secrets, mode 0600; empty: secret.key in data.dir"`
+	AdminKey    string `key:"adminkeyfile" help:"file with the system-admin key that the first start registers; empty: it makes one and writes it to admin.key in data.dir"`
 	Synchronous string `key:"synchronous" help:"SQLite durability: full (power cut) or normal (process death)"`
 }
 

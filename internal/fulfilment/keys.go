@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,10 @@ const (
 	keyMemory = time.Second
 	keysKept  = 4096
 )
+
+// tokenRE is what a token chosen by an operator must look like: as long as one of
+// newToken, so that it can be as hard to guess.
+var tokenRE = regexp.MustCompile(`^` + tokenStart + `[A-Za-z0-9_-]{43,200}$`)
 
 // keyCache remembers tokens found good, by the hash of the token.
 type keyCache struct {
@@ -215,9 +220,13 @@ func (u *unit) spareAdmin(ctx context.Context, k *slice.APIKey) error {
 }
 
 // Bootstrap writes the built-in catalogue and, when there is no key yet, a
-// system-admin key, whose token it answers once ("" otherwise).
-func (s *Service) Bootstrap(ctx context.Context) (token string, err error) {
+// system-admin key: one with the token given, or, with none given, a new one,
+// whose token it answers once ("" otherwise).
+func (s *Service) Bootstrap(ctx context.Context, given string) (token string, err error) {
 	ctx = actor.With(ctx, actor.Service("bootstrap"))
+	if given != "" && !tokenRE.MatchString(given) {
+		return "", fault.New(fault.Invalid, "the system-admin key given is not one").With("data.adminkeyfile", "", "osm_ and 43 to 200 characters of [A-Za-z0-9_-]")
+	}
 	err = s.c.Store.Write(ctx, func(ctx context.Context, tx operation.Tx) error {
 		token = ""
 		for k := range s.c.Built {
@@ -241,8 +250,12 @@ func (s *Service) Bootstrap(ctx context.Context) (token string, err error) {
 		if err != nil || len(rs) > 0 {
 			return err
 		}
-		token = newToken()
-		k := &slice.APIKey{Role: slice.SystemAdmin, Prefix: token[:prefixBytes], Hash: hashToken(token)}
+		use := given
+		if given == "" {
+			token = newToken()
+			use = token
+		}
+		k := &slice.APIKey{Role: slice.SystemAdmin, Prefix: use[:prefixBytes], Hash: hashToken(use)}
 		k.ID, k.Tenant, k.Name = s.c.NewID(), slice.System, "first-admin"
 		return tx.Insert(ctx, k)
 	})

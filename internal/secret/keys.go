@@ -104,7 +104,7 @@ func readKeys(path string) ([]key, error) {
 		return nil, unusable(path, "cannot be read").Because(err)
 	case !info.Mode().IsRegular():
 		return nil, unusable(path, "is no regular file")
-	case info.Mode().Perm()&0o077 != 0:
+	case shared(info):
 		return nil, unusable(path, "can be read by others: give it mode 0600 (chmod 600) and change what it protected").
 			With("mode", info.Mode().Perm().String(), "-rw-------")
 	}
@@ -125,6 +125,18 @@ func readKeys(path string) ([]key, error) {
 		}
 	}
 	return f.Keys, nil
+}
+
+// shared reports whether a key file can be read by more than this process. One
+// that its owner, another user, gave to our group to read is not: Kubernetes
+// mounts Secrets so.
+func shared(info fs.FileInfo) bool {
+	beyond := info.Mode().Perm() & 0o077
+	if beyond == 0o040 {
+		st, ok := info.Sys().(*syscall.Stat_t)
+		return !ok || int(st.Uid) == os.Geteuid()
+	}
+	return beyond != 0
 }
 
 // writePart writes the keys to a new file beside the key file.

@@ -234,6 +234,37 @@ func TestKeyFileTrouble(t *testing.T) {
 	}
 }
 
+// Kubernetes mounts Secrets as files of root that the pod's group may read: such
+// a key file is as secret as it gets there. Our own must not be shared.
+func TestKeyFileOfAnotherOwner(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret.key")
+	if _, err := secret.CreateKeys(path); err != nil {
+		t.Fatal(err)
+	}
+	for mode, fits := range map[os.FileMode]bool{0o440: false, 0o600: true, 0o400: true} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := secret.LoadKeys(path); (err == nil) != fits {
+			t.Errorf("our own with mode %s: %v", mode, err)
+		}
+	}
+	if os.Geteuid() != 0 {
+		return // only root can give a file away
+	}
+	if err := os.Chown(path, 65534, -1); err != nil {
+		t.Fatal(err)
+	}
+	for mode, fits := range map[os.FileMode]bool{0o440: true, 0o444: false, 0o460: false} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := secret.LoadKeys(path); (err == nil) != fits {
+			t.Errorf("another's with mode %s: %v", mode, err)
+		}
+	}
+}
+
 // Several processes that start at once agree on one key.
 func TestCreateIsAtomic(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret.key")

@@ -19,10 +19,10 @@ const cgroupMount = "/sys/fs/cgroup"
 // cgroupName is that of a bed: who keeps it is in it, so that whoever finds it
 // can tell whether it is still in use.
 func cgroupName(keeper Process) string {
-	return fmt.Sprintf("osmoslice-%d-%d", keeper.PID, keeper.Start)
+	return fmt.Sprintf("osmoslice-testbed-%d-%d", keeper.PID, keeper.Start)
 }
 
-var bedCgroup = regexp.MustCompile(`^osmoslice-(\d+)-(\d+)$`)
+var bedCgroup = regexp.MustCompile(`^osmoslice-testbed-(\d+)-(\d+)$`)
 
 // hierarchies are the folders in which a group has to be made: the one of
 // version 2, or one per controller of version 1.

@@ -34,5 +34,5 @@
 // Nothing under /run, /etc, /var or /opt; no sysctl (what kubelet would write is
 // a private file bound over it), no rule, route or device of the machine's own
 // network, no mount others see. While a bed runs there is one cgroup per
-// hierarchy, osmoslice-PID-START.
+// hierarchy, osmoslice-testbed-PID-START.
 package cluster

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 )
 
 func (n *node) serverReady(ctx context.Context) error {
@@ -31,8 +32,7 @@ func (n *node) nodeReady(ctx context.Context) error {
 	if len(node.Status.Conditions) == 0 {
 		return errors.New("no condition reported yet")
 	}
-	_, err = n.client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
-	return err
+	return defaultAccount(ctx, n.client)
 }
 
 func (n *node) dnsReady(ctx context.Context) error {
@@ -40,5 +40,11 @@ func (n *node) dnsReady(ctx context.Context) error {
 	if err == nil && d.Status.ReadyReplicas == 0 {
 		err = errors.New("no CoreDNS is ready")
 	}
+	return err
+}
+
+// defaultAccount is whether the account is there that every pod needs.
+func defaultAccount(ctx context.Context, client kubernetes.Interface) error {
+	_, err := client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
 	return err
 }

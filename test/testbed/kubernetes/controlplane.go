@@ -30,14 +30,15 @@ import (
 // controlPlane is one cluster's brain in one process. Its certificates and
 // kubeconfigs are made by the caller, under the names used below.
 type controlPlane struct {
-	data        string // etcd's files and the port file
+	data        string // etcd's files
 	pki         string // ca.crt, apiserver.crt, sa.key ... (see the package pki of the test bed)
 	bind        string
 	port        int
+	listener    int // an inherited file descriptor that already listens; 0: none
 	advertise   string
 	serviceCIDR string
 	clusterCIDR string
-	portFile    string
+	readyFile   string
 	scheduler   bool
 	controllers string
 	extra       []string // more arguments of kube-apiserver
@@ -60,8 +61,9 @@ func newControlPlaneCommand() *cobra.Command {
 	f.StringVar(&p.data, "data", "", "folder of the store")
 	f.StringVar(&p.pki, "pki", "", "folder of certificates, keys and kubeconfigs")
 	f.StringVar(&p.bind, "bind", "127.0.0.1", "address to listen on")
-	f.IntVar(&p.port, "port", 0, "port to listen on; 0: any free one, see --portfile")
-	f.StringVar(&p.portFile, "portfile", "", "file that gets the port once the server listens")
+	f.IntVar(&p.port, "port", 6443, "port to listen on")
+	f.IntVar(&p.listener, "listener", 0, "inherited file descriptor that already listens, in place of --bind and --port")
+	f.StringVar(&p.readyFile, "readyfile", "", "file that is made once everything serves")
 	f.StringVar(&p.advertise, "advertise", "127.0.0.1", "address the cluster's own pods reach the server at")
 	f.StringVar(&p.serviceCIDR, "service-cidr", "10.96.0.0/16", "addresses of services")
 	f.StringVar(&p.clusterCIDR, "cluster-cidr", "", "addresses of pods")
@@ -100,6 +102,11 @@ func (p *controlPlane) run(ctx context.Context) error {
 		}
 		begun++
 	}
+	if p.readyFile != "" {
+		if err := os.WriteFile(p.readyFile, nil, 0o644); err != nil {
+			return err
+		}
+	}
 	select {
 	case err = <-ended:
 		if err == nil && ctx.Err() == nil {
@@ -124,7 +131,7 @@ func (p *controlPlane) run(ctx context.Context) error {
 
 // makeAbsolute prepares for the change of directory in startStore.
 func (p *controlPlane) makeAbsolute() error {
-	for _, path := range []*string{&p.data, &p.pki, &p.portFile} {
+	for _, path := range []*string{&p.data, &p.pki, &p.readyFile} {
 		if *path == "" {
 			continue
 		}
@@ -168,7 +175,7 @@ func (p *controlPlane) startStore(ctx context.Context) (*embed.Etcd, error) {
 }
 
 func (p *controlPlane) startAPIServer(ctx context.Context, store string, ended chan<- error) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(p.bind, strconv.Itoa(p.port)))
+	listener, err := p.listen(ctx)
 	if err != nil {
 		return err
 	}
@@ -219,13 +226,16 @@ func (p *controlPlane) startAPIServer(ctx context.Context, store string, ended c
 	if err != nil {
 		return err
 	}
-	if err := awaitReady(ctx, client, failed); err != nil {
-		return err
+	return awaitReady(ctx, client, failed)
+}
+
+func (p *controlPlane) listen(ctx context.Context) (net.Listener, error) {
+	if p.listener == 0 {
+		return (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(p.bind, strconv.Itoa(p.port)))
 	}
-	if p.portFile == "" {
-		return nil
-	}
-	return writeWhole(p.portFile, strconv.Itoa(p.port)+"\n")
+	f := os.NewFile(uintptr(p.listener), "listener")
+	defer f.Close()
+	return net.FileListener(f)
 }
 
 func (p *controlPlane) apiServerArguments(store string) []string {
@@ -333,12 +343,4 @@ func parse(sets []*pflag.FlagSet, arguments []string) error {
 		all.AddFlagSet(s)
 	}
 	return all.Parse(arguments)
-}
-
-// writeWhole lets a reader see the whole file or none.
-func writeWhole(path, content string) error {
-	if err := os.WriteFile(path+".new", []byte(content), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
 }

@@ -58,6 +58,9 @@ func New(ctx context.Context, operator string) (*Router, error) {
 	settings := map[string]string{
 		"net/ipv4/ip_forward": "1", "net/ipv4/conf/all/rp_filter": "0", "net/ipv4/conf/default/rp_filter": "0",
 		"net/bridge/bridge-nf-call-iptables": "0",
+		// A packet for a socket of this namespace may still have a tunnel to pass:
+		// one already tied to its socket would not be forwarded.
+		"net/ipv4/ip_early_demux": "0",
 	}
 	for name, value := range settings {
 		if err := set(name, value); err != nil {
