@@ -115,7 +115,7 @@ func (a *App) useCases(ctx context.Context, vault *secret.Vault, guard *event.Gu
 	ops := a.c.Operations
 	a.service, err = fulfilment.New(fulfilment.Config{
 		Store: a.db, Secrets: vault, Plugins: a.plugins.domains, Platforms: a.plugins.platforms, Connections: schemas,
-		Callbacks: guard,
+		Schemas: &configurations{}, Callbacks: guard,
 		Placement: placement.Options{Strategy: a.c.Placement.Strategy, Budget: a.c.Placement.Budget},
 		Limits: operation.Limits{
 			Attempts: ops.MaxAttempts, StepTimeout: ops.StepTimeout, Total: ops.Deadline, Rollback: ops.RollbackDeadline, Hold: ops.HoldTimeout,
@@ -183,7 +183,7 @@ func (a *App) northbound(vault *secret.Vault, guard *event.Guard) error {
 	})
 	a.draining = make(chan struct{})
 	deps := rest.Deps{
-		Idempotency: idempotency{a.db}, Events: events{a.db, a.hub}, Audit: audit{a.db}, Draining: a.draining,
+		Idempotency: idempotency{a.db, vault}, Events: events{a.db, a.hub}, Audit: audit{a.db}, Draining: a.draining,
 		BodyBytes: a.c.Limits.BodyBytes, RatePerSecond: a.c.Limits.RatePerSecond, RateBurst: a.c.Limits.RateBurst, Log: a.log,
 	}.With(a.service)
 	if a.plugins.simulated != nil {

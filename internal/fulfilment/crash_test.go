@@ -166,7 +166,7 @@ func TestKilledWhileRollingBack(t *testing.T) {
 	w := openWorld(t, template, quick())
 	w.tenancy("site-a", "site-b")
 	o := w.order("one")
-	o.MicroElements = []slice.Element{{Meta: slice.Meta{Name: "broken"}, Product: "process", Configuration: map[string]string{"X": "${config:MISSING}"}}}
+	o.MicroElements = []slice.Element{{Meta: slice.Meta{Name: "broken"}, Product: "process", Configuration: map[string]string{"X": "${uplink:MISSING}"}}}
 	res, err := w.svc.CreateSlice(w.ctx, o, fulfilment.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -181,26 +181,6 @@ func (m *members) resources() []slice.Resource {
 	return out
 }
 
-// checkProduct refuses an element whose product does not exist, or is not for
-// its kind.
-func (u *unit) checkProduct(ctx context.Context, e *slice.Element, path string) error {
-	field := "product"
-	if path != "" {
-		field = path + "/product"
-	}
-	pr, err := u.s.product(ctx, u.Tx, e.Tenant, e.Product, e.Version)
-	if fault.Is(err, fault.NotFound) {
-		return fault.Field(field, e.Product+" "+e.Version, "the name (and version) of a product in the catalogue")
-	}
-	if err != nil {
-		return err
-	}
-	if pr.Element != e.Element {
-		return fault.Field(field, e.Product, fmt.Sprintf("a product for a %s; this one is for a %s", e.Element, pr.Element))
-	}
-	return nil
-}
-
 // deviceSecrets makes a credential for each device that names none.
 func (u *unit) deviceSecrets(ctx context.Context, devices []*slice.Device) ([]Credential, error) {
 	if u.s.c.Secrets == nil {

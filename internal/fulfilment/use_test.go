@@ -310,7 +310,7 @@ func TestARolledBackUpdateLeavesWhatWasThere(t *testing.T) {
 	before := w.member(slice.KindIoTGateway, sl, "edge")
 	res, err := w.svc.Patch(w.ctx, slice.KindIoTGateway, before.ID, func(r slice.Resource) error {
 		e := r.(*slice.Element)
-		e.Configuration = map[string]string{"X": "${config:MISSING}"}
+		e.Configuration = map[string]string{"X": "${uplink:MISSING}"}
 		e.Requirements = &slice.Requirements{Memory: 999}
 		return nil
 	}, fulfilment.Options{})

@@ -23,6 +23,7 @@ const base = "/iotslice/v1"
 type service struct {
 	t    testing.TB
 	app  *app.App
+	dir  string // of its data
 	root string // the first key
 }
 
@@ -58,7 +59,25 @@ func start(t testing.TB) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &service{t: t, app: a, root: strings.TrimSpace(string(key))}
+	return &service{t: t, app: a, dir: c.Data.Dir, root: strings.TrimSpace(string(key))}
+}
+
+// holdsNot fails when a file of the service holds a text.
+func (s *service) holdsNot(text string) {
+	s.t.Helper()
+	files, err := filepath.Glob(filepath.Join(s.dir, "osmoslice.db*"))
+	if err != nil || len(files) == 0 {
+		s.t.Fatalf("%v, %v", files, err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if bytes.Contains(b, []byte(text)) {
+			s.t.Errorf("%s holds a secret in clear", filepath.Base(f))
+		}
+	}
 }
 
 type object = map[string]any
