@@ -121,8 +121,8 @@ func (v *Vault) put(ctx context.Context, tx operation.Tx, s slice.Secret, value 
 	if err != nil {
 		return nil, err
 	}
-	if err := rows.PutSealed(ctx, sealed); err != nil {
-		return nil, err
+	if err := rows.PutSealed(ctx, sealed); err != nil || s.Version == 1 {
+		return &s, err
 	}
 	return &s, rows.DeleteSealed(ctx, s.ID, s.Version)
 }

@@ -81,7 +81,9 @@ func TestPutResolveDelete(t *testing.T) {
 func TestKeep(t *testing.T) {
 	v, db, _ := vault(t)
 	for _, value := range []string{"first answer", "second answer"} {
-		write(t, db, func(ctx context.Context, tx operation.Tx) error { return v.Keep(ctx, tx, "answer 1", "me", []byte(value)) })
+		write(t, db, func(ctx context.Context, tx operation.Tx) error {
+			return v.Keep(ctx, tx, "answer 1", "me", []byte(value))
+		})
 	}
 	if _, err := v.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
