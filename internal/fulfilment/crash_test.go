@@ -45,7 +45,7 @@ func (f *fatal) Fatal(args ...any) {
 func child(dir string) int {
 	w := openWorld(&fatal{}, dir, quick())
 	w.run()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(3 * time.Minute)
 	for time.Now().Before(deadline) {
 		open := 0
 		err := w.db.Read(w.ctx, func(ctx context.Context, tx operation.Tx) (err error) {

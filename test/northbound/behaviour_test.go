@@ -70,7 +70,7 @@ func TestPagesUnderConcurrentWrites(t *testing.T) {
 				t.Errorf("%s was missed", id)
 			}
 		}
-		for deadline := time.Now().Add(20 * time.Second); written.Load() == before && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(2 * time.Minute); written.Load() == before && time.Now().Before(deadline); {
 			time.Sleep(time.Millisecond) // until the writers got on
 		}
 	}
@@ -229,7 +229,7 @@ func TestEventStream(t *testing.T) {
 				if last = position; i == n/2 && want == 0 {
 					return last
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(2 * time.Minute):
 				t.Fatalf("event %d did not come", i)
 			}
 		}

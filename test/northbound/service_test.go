@@ -49,7 +49,7 @@ func start(t testing.TB) *service {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := a.Stop(ctx); err != nil {
 			t.Errorf("stopping: %v", err)
@@ -147,7 +147,7 @@ func (r reply) id() string { return fmt.Sprint(r.object["id"]) }
 // wait waits for an operation to end in a state.
 func (s *service) wait(key, location, state string) reply {
 	s.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); ; {
+	for deadline := time.Now().Add(3 * time.Minute); ; {
 		r := s.must(200, key, "GET", location+"?wait=5", nil)
 		switch got := r.object["operationState"]; {
 		case got == state:

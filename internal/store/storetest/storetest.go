@@ -124,7 +124,7 @@ func want(t testing.TB, err error, kind fault.Kind) {
 // until waits for a condition, with a deadline.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for !ok() {
 		select {
 		case <-deadline:
