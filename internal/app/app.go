@@ -125,15 +125,27 @@ func (a *App) useCases(ctx context.Context, vault *secret.Vault, guard *event.Gu
 	if err != nil {
 		return err
 	}
-	token, err := a.service.Bootstrap(ctx)
-	if err != nil || token == "" {
+	return a.firstKey(ctx)
+}
+
+// firstKey writes the catalogue and, at the first start, the system-admin key.
+func (a *App) firstKey(ctx context.Context) error {
+	path, written := filepath.Join(a.c.Data.Dir, AdminKeyFile), false
+	made, err := a.service.Bootstrap(ctx, func(token string) error {
+		if err := writeFile(path, token+"\n", 0o600); err != nil {
+			return fmt.Errorf("the first system-admin key cannot be written to %s: %w", path, err)
+		}
+		written = true
+		return nil
+	})
+	switch {
+	case err != nil:
 		return err
+	case made:
+		a.log.Info("first start: the system-admin API key is in a file", "file", path)
+	case written: // another replica was first
+		return os.Remove(path)
 	}
-	path := filepath.Join(a.c.Data.Dir, AdminKeyFile)
-	if err := writeFile(path, token+"\n", 0o600); err != nil {
-		return fmt.Errorf("the first system-admin key cannot be written to %s: %w", path, err)
-	}
-	a.log.Info("first start: the system-admin API key is in a file", "file", path)
 	return nil
 }
 

@@ -215,11 +215,13 @@ func (u *unit) spareAdmin(ctx context.Context, k *slice.APIKey) error {
 }
 
 // Bootstrap writes the built-in catalogue and, when there is no key yet, a
-// system-admin key, whose token it answers once ("" otherwise).
-func (s *Service) Bootstrap(ctx context.Context) (token string, err error) {
+// system-admin key, and answers whether it did. The token goes to keep before
+// the key is stored: a crash in between leaves a token that is good for nothing,
+// never a store whose only key nobody knows. keep may be called again.
+func (s *Service) Bootstrap(ctx context.Context, keep func(token string) error) (made bool, err error) {
 	ctx = actor.With(ctx, actor.Service("bootstrap"))
 	err = s.c.Store.Write(ctx, func(ctx context.Context, tx operation.Tx) error {
-		token = ""
+		made = false
 		for k := range s.c.Built {
 			p := clone(&s.c.Built[k])
 			_, err := findProduct(ctx, tx, slice.System, p.Name, p.Version)
@@ -241,12 +243,16 @@ func (s *Service) Bootstrap(ctx context.Context) (token string, err error) {
 		if err != nil || len(rs) > 0 {
 			return err
 		}
-		token = newToken()
+		token := newToken()
+		if err := keep(token); err != nil {
+			return err
+		}
+		made = true
 		k := &slice.APIKey{Role: slice.SystemAdmin, Prefix: token[:prefixBytes], Hash: hashToken(token)}
 		k.ID, k.Tenant, k.Name = s.c.NewID(), slice.System, "first-admin"
 		return tx.Insert(ctx, k)
 	})
-	return token, err
+	return made && err == nil, err
 }
 
 // PutSecret stores a value under a name of a tenant; the value is never told

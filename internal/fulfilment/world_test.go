@@ -65,7 +65,7 @@ func openWorld(t testing.TB, dir string, limits operation.Limits) *world {
 	w := &world{t: t, db: db, vault: secret.New(keys, db), sites: sites, limits: limits}
 	w.ctx = actor.With(ctx, actor.Service("test"))
 	w.svc = w.service()
-	if _, err := w.svc.Bootstrap(ctx); err != nil {
+	if _, err := w.svc.Bootstrap(ctx, func(string) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
