@@ -71,11 +71,11 @@ func (u *unit) quota(ctx context.Context, tenant string) error {
 	if !ok || t.MaxSlices == 0 {
 		return nil
 	}
-	rs, err := listAll(ctx, u.Tx, operation.Query{Kind: slice.KindIoTSlice, Tenants: []string{tenant}}, u.s.c.Marker)
+	n, err := u.count(ctx, slice.KindIoTSlice, tenant)
 	if err != nil {
 		return err
 	}
-	if len(rs) >= t.MaxSlices {
+	if n >= t.MaxSlices {
 		return fault.New(fault.Forbidden, "tenant %q may have %d slices, and has them", t.Name, t.MaxSlices)
 	}
 	return nil

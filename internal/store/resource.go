@@ -104,6 +104,16 @@ func (t *Tx) List(ctx context.Context, q operation.Query) ([]slice.Resource, err
 	return out, nil
 }
 
+// Count answers how many resources of a kind a tenant owns.
+func (t *Tx) Count(ctx context.Context, kind slice.Kind, tenant string) (int, error) {
+	if _, err := codecOf(kind); err != nil {
+		return 0, err
+	}
+	var n int
+	_, err := t.row(ctx, "SELECT count(*) FROM resources WHERE kind = $1 AND tenant = $2", []any{string(kind), tenant}, &n)
+	return n, err
+}
+
 type found struct{ id, doc string }
 
 // page runs the branches and merges their pages by id.

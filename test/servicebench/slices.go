@@ -91,7 +91,7 @@ func slicesPart(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	var ours, peers, ratios []float64
+	var ours, peers, ratios, used, usedBare []float64
 	statements, commits := 0, 0
 	for round := range b.s.rounds {
 		before := filepath.Join(dir, fmt.Sprintf("before-%d.db", round))
@@ -99,7 +99,9 @@ func slicesPart(ctx context.Context, b *bench) error {
 			return err
 		}
 		s.tape.start()
+		worked := busy()
 		took, err := s.run(ctx, tenant, fmt.Sprintf("r%d", round), b.s.slices, b.s.clients)
+		used = append(used, (busy()-worked).Seconds()*1000/float64(b.s.slices))
 		tape := s.tape.stop()
 		if err = errors.Join(err, s.failed(ctx)); err != nil {
 			return err
@@ -110,18 +112,20 @@ func slicesPart(ctx context.Context, b *bench) error {
 			return err
 		}
 		from := time.Now()
+		worked = busy()
 		if err := p.play(ctx, tape); err != nil {
 			return fmt.Errorf("replay: %w", err)
 		}
 		bare := time.Since(from)
+		usedBare = append(usedBare, (busy()-worked).Seconds()*1000/float64(b.s.slices))
 		if err := p.close(); err != nil {
 			return err
 		}
 		ours, peers = append(ours, rate(b.s.slices, took)), append(peers, rate(b.s.slices, bare))
 		ratios = append(ratios, ours[round]/peers[round])
 	}
-	b.row(fmt.Sprintf("simulated slices/s, order to ACTIVE, %d at once", b.s.slices), fmt.Sprintf("%.0f", median(ours)),
-		fmt.Sprintf("%.0f their recorded transactions replayed on one connection (%.1f statements and %.2f commits a slice)", median(peers),
+	b.row(fmt.Sprintf("simulated slices/s, order to ACTIVE, %d at once", b.s.slices), fmt.Sprintf("%.0f (%.1f ms of processor each)", median(ours), median(used)),
+		fmt.Sprintf("%.0f (%.1f ms of processor each) their recorded transactions replayed on one connection (%.1f statements and %.2f commits a slice)", median(peers), median(usedBare),
 			float64(statements)/float64(b.s.slices), float64(commits)/float64(b.s.slices)),
 		fmt.Sprintf("%.2f", median(ratios)), "≥ 0.5, aim 200/s")
 	return nil

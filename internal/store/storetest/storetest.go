@@ -41,6 +41,7 @@ func Run(t *testing.T, h Harness) {
 		{"NoLostUpdates", noLostUpdates},
 		{"NoWriteSkew", noWriteSkew},
 		{"OrdersSideBySide", ordersSideBySide},
+		{"OwnWrites", ownWrites},
 		{"Filters", filters},
 		{"BadQueries", badQueries},
 		{"PagingIsStable", pagingIsStable},
