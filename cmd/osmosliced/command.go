@@ -154,7 +154,8 @@ func rotateCommand(load func() (config.Config, error)) *cobra.Command {
 	return &cobra.Command{
 		Use: "rotate-key", Short: "Add a new key to the key file and wrap all secrets with it", Args: noArgs,
 		Long: `Adds a key to the key file and wraps every secret with it. It can be repeated
-after an interruption and run while the service serves.`,
+after an interruption. On PostgreSQL it can run while the service serves; a
+SQLite file belongs to the one process that has it open: stop the service.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := load()
 			if err != nil {

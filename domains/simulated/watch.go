@@ -11,11 +11,14 @@ import (
 // site's log.
 const pollShared = 200 * time.Millisecond
 
-// watcher collects releases that may have changed. Both fields are guarded by
-// the site's mu.
+// watcher collects releases that may have changed. All of it is guarded by the
+// site's mu.
 type watcher struct {
 	dirty map[string]bool
-	woken chan struct{}
+	// coming are the releases that time alone will change: looking at them all,
+	// each time, would cost the more the more runs at the site.
+	coming map[string]bool
+	woken  chan struct{}
 }
 
 // tell marks a release for every watcher.
@@ -40,7 +43,7 @@ func (t *site) tellAll() {
 
 // Watch sends what changes at the site, by a call or by time, until ctx ends.
 func (d *Driver) Watch(ctx context.Context, s domain.Site, changed chan<- domain.Ref) error {
-	w := &watcher{dirty: map[string]bool{}, woken: make(chan struct{}, 1)}
+	w := &watcher{dirty: map[string]bool{}, coming: map[string]bool{}, woken: make(chan struct{}, 1)}
 	var t *site
 	err := d.do(ctx, d.siteCall("watch", s, "", observeLatency), func(at *site, _ int64) error {
 		t = at
@@ -85,6 +88,20 @@ func (d *Driver) Watch(ctx context.Context, s domain.Site, changed chan<- domain
 	}
 }
 
+// take answers a release that changed, and remembers it when it will again.
+func (w *watcher) take(t *site, s domain.Site, release string, now int64) domain.Ref {
+	r := t.state.records[release]
+	if r != nil && (r.Ready > now || r.Gone > now) {
+		w.coming[release] = true
+	} else {
+		delete(w.coming, release)
+	}
+	if r == nil {
+		return domain.Ref{Site: s, Release: release}
+	}
+	return r.ref(s)
+}
+
 type news struct {
 	list []domain.Ref
 	at   int64
@@ -113,21 +130,26 @@ func (d *Driver) news(ctx context.Context, t *site, w *watcher, s domain.Site, l
 		from, to := due(t.state.born+int64(ms(o.FromMS))), o.ToMS > 0 && due(t.state.born+int64(ms(o.ToMS)))
 		edge = edge || from || to
 	}
-	for release, r := range t.state.records {
-		ready, gone := due(r.Ready), due(r.Gone)
-		if ready || gone || edge {
+	if edge {
+		for release := range t.state.records {
+			w.dirty[release] = true
+		}
+	}
+	for release := range w.coming {
+		if r := t.state.records[release]; r != nil && (due(r.Ready) || due(r.Gone)) {
 			w.dirty[release] = true
 		}
 	}
 	out := news{at: now}
 	for release := range w.dirty {
-		ref := domain.Ref{Site: s, Release: release}
-		if r := t.state.records[release]; r != nil {
-			ref = r.ref(s)
-		}
-		out.list = append(out.list, ref)
+		out.list = append(out.list, w.take(t, s, release, now))
 	}
 	clear(w.dirty)
+	for release := range w.coming {
+		if r := t.state.records[release]; r != nil {
+			_, _ = due(r.Ready), due(r.Gone) // when the next one comes
+		}
+	}
 	if t.log != nil && (next == 0 || next > int64(pollShared)) {
 		next = int64(pollShared)
 	}

@@ -116,7 +116,7 @@ func (a *App) useCases(ctx context.Context, vault *secret.Vault, guard *event.Gu
 	ops := a.c.Operations
 	a.service, err = fulfilment.New(fulfilment.Config{
 		Store: a.db, Secrets: vault, Plugins: a.plugins.domains, Platforms: a.plugins.platforms, Connections: schemas,
-		Callbacks: guard,
+		Schemas: &configurations{}, Callbacks: guard,
 		Placement: placement.Options{Strategy: a.c.Placement.Strategy, Budget: a.c.Placement.Budget},
 		Limits: operation.Limits{
 			Attempts: ops.MaxAttempts, StepTimeout: ops.StepTimeout, Total: ops.Deadline, Rollback: ops.RollbackDeadline, Hold: ops.HoldTimeout,
@@ -126,19 +126,33 @@ func (a *App) useCases(ctx context.Context, vault *secret.Vault, guard *event.Gu
 	if err != nil {
 		return err
 	}
+	return a.firstKey(ctx)
+}
+
+// firstKey writes the catalogue and, at the first start, the system-admin key.
+func (a *App) firstKey(ctx context.Context) error {
 	given, err := adminKey(a.c.Data.AdminKey)
 	if err != nil {
 		return err
 	}
-	token, err := a.service.Bootstrap(ctx, given)
-	if err != nil || token == "" {
+	path, written := filepath.Join(a.c.Data.Dir, AdminKeyFile), false
+	made, err := a.service.Bootstrap(ctx, given, func(token string) error {
+		if err := writeFile(path, token+"\n", 0o600); err != nil {
+			return fmt.Errorf("the first system-admin key cannot be written to %s: %w", path, err)
+		}
+		written = true
+		return nil
+	})
+	switch {
+	case err != nil:
 		return err
+	case made && given != "":
+		a.log.Info("first start: the system-admin API key is the one given")
+	case made:
+		a.log.Info("first start: the system-admin API key is in a file", "file", path)
+	case written: // another replica was first
+		return os.Remove(path)
 	}
-	path := filepath.Join(a.c.Data.Dir, AdminKeyFile)
-	if err := writeFile(path, token+"\n", 0o600); err != nil {
-		return fmt.Errorf("the first system-admin key cannot be written to %s: %w", path, err)
-	}
-	a.log.Info("first start: the system-admin API key is in a file", "file", path)
 	return nil
 }
 
@@ -201,7 +215,7 @@ func (a *App) northbound(vault *secret.Vault, guard *event.Guard) error {
 	})
 	a.draining = make(chan struct{})
 	deps := rest.Deps{
-		Idempotency: idempotency{a.db}, Events: events{a.db, a.hub}, Audit: audit{a.db}, Draining: a.draining,
+		Idempotency: idempotency{a.db, vault}, Events: events{a.db, a.hub}, Audit: audit{a.db}, Draining: a.draining,
 		BodyBytes: a.c.Limits.BodyBytes, RatePerSecond: a.c.Limits.RatePerSecond, RateBurst: a.c.Limits.RateBurst, Log: a.log,
 	}.With(a.service)
 	if a.plugins.simulated != nil {

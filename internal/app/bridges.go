@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/osmoslice/osmoslice/domains/simulated"
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/operation"
 	"github.com/osmoslice/osmoslice/internal/rest"
+	"github.com/osmoslice/osmoslice/internal/secret"
 	"github.com/osmoslice/osmoslice/internal/slice"
 	"github.com/osmoslice/osmoslice/internal/store"
 )
@@ -17,19 +19,46 @@ import (
 // The bridges join what one adapter needs to what another offers: adapters do
 // not know each other.
 
-// idempotency keeps rest's answers in the store.
-type idempotency struct{ db *store.DB }
+// idempotency keeps rest's answers in the store. One that tells a credential is
+// kept as the secrets are: encrypted.
+type idempotency struct {
+	db    *store.DB
+	vault *secret.Vault
+}
+
+// sealedMark precedes the header of an answer whose body is sealed.
+const sealedMark = "sealed "
 
 func (i idempotency) Claim(ctx context.Context, scope, key, hash string, patience time.Duration) (*rest.Answer, error) {
 	status, header, body, err := i.db.ClaimKey(ctx, scope, key, hash, patience)
 	if err != nil || status == 0 {
 		return nil, err
 	}
-	return &rest.Answer{Status: status, Header: header, Body: body}, nil
+	a := &rest.Answer{Status: status, Header: header, Body: body}
+	if a.Header, a.Secret = strings.CutPrefix(header, sealedMark); !a.Secret {
+		return a, nil
+	}
+	err = i.db.Read(ctx, func(ctx context.Context, tx operation.Tx) (err error) {
+		a.Body, err = i.vault.Kept(ctx, tx, store.AnswerID(scope, key), scope)
+		return err
+	})
+	return a, err
 }
 
 func (i idempotency) Finish(ctx context.Context, scope, key string, a rest.Answer) error {
-	return i.db.FinishKey(ctx, scope, key, a.Status, a.Header, a.Body)
+	if !a.Secret {
+		return i.db.FinishKey(ctx, scope, key, a.Status, a.Header, a.Body)
+	}
+	return i.db.Write(ctx, func(ctx context.Context, tx operation.Tx) error {
+		if err := i.vault.Keep(ctx, tx, store.AnswerID(scope, key), scope, a.Body); err != nil {
+			return err
+		}
+		t, ok := tx.(*store.Tx)
+		if !ok {
+			return fault.New(fault.Internal, "the store keeps no answers")
+		}
+		return t.FinishKey(ctx, scope, key, a.Status, sealedMark+a.Header, nil)
+	})
 }
 
 func (i idempotency) Drop(ctx context.Context, scope, key string) error {

@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
 
 	"github.com/osmoslice/osmoslice/internal/domain"
 	"github.com/osmoslice/osmoslice/internal/fault"
@@ -23,18 +21,11 @@ type connections map[string]*jsonschema.Schema
 func newConnections(plugins map[string]domain.Plugin) (connections, error) {
 	out := connections{}
 	for name, p := range plugins {
-		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(p.Schema))
+		s, err := compile(p.Schema)
 		if err != nil {
 			return nil, fmt.Errorf("plugin %s: connection schema: %w", name, err)
 		}
-		url := "mem:///" + name + ".json"
-		c := jsonschema.NewCompiler()
-		if err := c.AddResource(url, doc); err != nil {
-			return nil, fmt.Errorf("plugin %s: connection schema: %w", name, err)
-		}
-		if out[name], err = c.Compile(url); err != nil {
-			return nil, fmt.Errorf("plugin %s: connection schema: %w", name, err)
-		}
+		out[name] = s
 	}
 	return out, nil
 }
@@ -61,44 +52,10 @@ func (c connections) Validate(plugin string, connection json.RawMessage) error {
 	var wrong *jsonschema.ValidationError
 	if err := schema.Validate(v); errors.As(err, &wrong) {
 		f := fault.New(fault.Invalid, "connection data does not fit the %s plugin", plugin)
-		leaves(wrong, func(e *jsonschema.ValidationError) {
-			path := strings.Join(append([]string{"connection"}, e.InstanceLocation...), "/")
-			_ = f.With(path, given(v, e.InstanceLocation), e.ErrorKind.LocalizedString(message.NewPrinter(language.English)))
-		})
+		misfits(f, "connection", v, wrong)
 		return f
 	} else if err != nil {
 		return fault.New(fault.Invalid, "connection data cannot be checked").Because(err)
 	}
 	return nil
-}
-
-func leaves(e *jsonschema.ValidationError, visit func(*jsonschema.ValidationError)) {
-	if len(e.Causes) == 0 {
-		visit(e)
-	}
-	for _, c := range e.Causes {
-		leaves(c, visit)
-	}
-}
-
-// given renders the value at a path. Connection data holds no secrets, only
-// references to them.
-func given(v any, path []string) string {
-	for _, p := range path {
-		switch t := v.(type) {
-		case map[string]any:
-			v = t[p]
-		case []any:
-			var i int
-			if _, err := fmt.Sscan(p, &i); err != nil || i < 0 || i >= len(t) {
-				return ""
-			}
-			v = t[i]
-		}
-	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Sprint(v)
-	}
-	return string(b)
 }

@@ -56,6 +56,10 @@ func (u *unit) patchPlain(ctx context.Context, r slice.Resource, p Patch) (Resul
 		return Result{}, err
 	}
 	switch v := r.(type) {
+	case *slice.Product:
+		if err := u.s.checkSchema(v); err != nil {
+			return Result{}, err
+		}
 	case *slice.MicroData:
 		if err := u.checkFlow(ctx, v); err != nil {
 			return Result{}, err

@@ -45,7 +45,7 @@ func (f *fatal) Fatal(args ...any) {
 func child(dir string) int {
 	w := openWorld(&fatal{}, dir, quick())
 	w.run()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(3 * time.Minute)
 	for time.Now().Before(deadline) {
 		open := 0
 		err := w.db.Read(w.ctx, func(ctx context.Context, tx operation.Tx) (err error) {
@@ -166,7 +166,7 @@ func TestKilledWhileRollingBack(t *testing.T) {
 	w := openWorld(t, template, quick())
 	w.tenancy("site-a", "site-b")
 	o := w.order("one")
-	o.MicroElements = []slice.Element{{Meta: slice.Meta{Name: "broken"}, Product: "process", Configuration: map[string]string{"X": "${config:MISSING}"}}}
+	o.MicroElements = []slice.Element{{Meta: slice.Meta{Name: "broken"}, Product: "process", Configuration: map[string]string{"X": "${uplink:MISSING}"}}}
 	res, err := w.svc.CreateSlice(w.ctx, o, fulfilment.Options{})
 	if err != nil {
 		t.Fatal(err)

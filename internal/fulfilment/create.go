@@ -157,6 +157,9 @@ func (u *unit) createProduct(ctx context.Context, p *slice.Product) (Result, err
 	}
 	p.Meta = fresh(p.Meta, tenant, u.s.c.NewID())
 	p.State = slice.Active
+	if err := u.s.checkSchema(p); err != nil {
+		return Result{}, err
+	}
 	return u.store(ctx, p)
 }
 

@@ -88,12 +88,13 @@ func (u *unit) patchElement(ctx context.Context, e *slice.Element, p Patch) (Res
 	if err := u.checkMember(ctx, sl, e); err != nil {
 		return Result{}, err
 	}
-	if e.Product != was.Product || e.Version != was.Version {
-		if err := u.checkProduct(ctx, e, ""); err != nil {
-			return Result{}, err
-		}
-	}
 	out := Result{Resource: e}
+	if specOf(e).equal(specOf(was)) && e.CredentialsRef == was.CredentialsRef {
+		return out, u.Update(ctx, e)
+	}
+	if err := u.checkProduct(ctx, e, ""); err != nil {
+		return Result{}, err
+	}
 	if specOf(e).equal(specOf(was)) {
 		return out, u.Update(ctx, e)
 	}

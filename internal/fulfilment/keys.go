@@ -220,15 +220,17 @@ func (u *unit) spareAdmin(ctx context.Context, k *slice.APIKey) error {
 }
 
 // Bootstrap writes the built-in catalogue and, when there is no key yet, a
-// system-admin key: one with the token given, or, with none given, a new one,
-// whose token it answers once ("" otherwise).
-func (s *Service) Bootstrap(ctx context.Context, given string) (token string, err error) {
+// system-admin key, and answers whether it did: one with the token given, or,
+// with none given, a new one. That goes to keep before the key is stored: a crash
+// in between leaves a token that is good for nothing, never a store whose only
+// key nobody knows. keep may be called again.
+func (s *Service) Bootstrap(ctx context.Context, given string, keep func(token string) error) (made bool, err error) {
 	ctx = actor.With(ctx, actor.Service("bootstrap"))
 	if given != "" && !tokenRE.MatchString(given) {
-		return "", fault.New(fault.Invalid, "the system-admin key given is not one").With("data.adminkeyfile", "", "osm_ and 43 to 200 characters of [A-Za-z0-9_-]")
+		return false, fault.New(fault.Invalid, "the system-admin key given is not one").With("data.adminkeyfile", "", "osm_ and 43 to 200 characters of [A-Za-z0-9_-]")
 	}
 	err = s.c.Store.Write(ctx, func(ctx context.Context, tx operation.Tx) error {
-		token = ""
+		made = false
 		for k := range s.c.Built {
 			p := clone(&s.c.Built[k])
 			_, err := findProduct(ctx, tx, slice.System, p.Name, p.Version)
@@ -250,16 +252,19 @@ func (s *Service) Bootstrap(ctx context.Context, given string) (token string, er
 		if err != nil || len(rs) > 0 {
 			return err
 		}
-		use := given
+		token := given
 		if given == "" {
 			token = newToken()
-			use = token
+			if err := keep(token); err != nil {
+				return err
+			}
 		}
-		k := &slice.APIKey{Role: slice.SystemAdmin, Prefix: use[:prefixBytes], Hash: hashToken(use)}
+		made = true
+		k := &slice.APIKey{Role: slice.SystemAdmin, Prefix: token[:prefixBytes], Hash: hashToken(token)}
 		k.ID, k.Tenant, k.Name = s.c.NewID(), slice.System, "first-admin"
 		return tx.Insert(ctx, k)
 	})
-	return token, err
+	return made && err == nil, err
 }
 
 // PutSecret stores a value under a name of a tenant; the value is never told

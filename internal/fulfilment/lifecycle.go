@@ -30,7 +30,8 @@ func live(ctx context.Context, tx operation.Tx, id string) (*slice.IoTSlice, err
 
 func (o Options) match(r slice.Resource) error {
 	if h := r.Head(); o.IfMatch != 0 && h.Revision != o.IfMatch {
-		return fault.New(fault.PreconditionFailed, "%s is at revision %d, not %d", h.Name, h.Revision, o.IfMatch)
+		return fault.New(fault.PreconditionFailed, "%s is at revision %d, not %d", h.Name, h.Revision, o.IfMatch).
+			With("If-Match", fmt.Sprintf("%q", fmt.Sprint(o.IfMatch)), fmt.Sprintf("the ETag that it has now, %q", fmt.Sprint(h.Revision)))
 	}
 	return nil
 }

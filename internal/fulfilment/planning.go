@@ -78,6 +78,12 @@ func (s *Service) intend(ctx context.Context, tx operation.Tx, sit *Situation, e
 		return nil
 	}
 	w := sit.wish(e, kind)
+	if e.Run == nil || e.Run.Version != w.Version {
+		// The product's newest version may want more than the one it was ordered with.
+		if err := s.checkConfiguration(sit.Products[e.ID], e, ""); err != nil {
+			return err
+		}
+	}
 	if err := s.credentials(ctx, tx, sit, e); err != nil {
 		return err
 	}

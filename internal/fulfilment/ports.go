@@ -36,6 +36,17 @@ type Connections interface {
 	Validate(plugin string, connection json.RawMessage) error
 }
 
+// Schemas validates elements' configuration against their products' JSON
+// Schemas.
+type Schemas interface {
+	// Compiles answers fault.Invalid naming field when schema is not a JSON Schema
+	// that stands by itself. None at all is one.
+	Compiles(field string, schema json.RawMessage) error
+	// Fits answers fault.Invalid naming every wrong entry below field. hidden
+	// names further entries whose values are secrets: they count as there.
+	Fits(field string, schema json.RawMessage, configuration map[string]string, hidden []string) error
+}
+
 // Platform is what a product can be asked to do, by the kind of element it is.
 // A nil part cannot be asked; the planner then leaves out the steps that need
 // it.
@@ -61,6 +72,8 @@ type Config struct {
 	Platforms map[string]Platform
 	// Connections; nil accepts what is a JSON object.
 	Connections Connections
+	// Schemas; nil accepts every configuration.
+	Schemas Schemas
 	// Callbacks; nil accepts every URL.
 	Callbacks Callbacks
 	Placement placement.Options

@@ -112,6 +112,30 @@ func TestReferencesStayWithinTheTenant(t *testing.T) {
 	}
 }
 
+// A tenant has no more slices than its quota says, whatever its neighbours have.
+func TestAQuotaBoundsSlices(t *testing.T) {
+	w := newWorld(t)
+	w.tenancy()
+	small := w.put(&slice.Tenant{Meta: slice.Meta{Name: "small"}, MaxSlices: 2}).Head().ID
+	order := func(tenant, name string) error {
+		_, err := w.svc.Create(w.ctx, &slice.IoTSlice{Meta: slice.Meta{Name: name, Tenant: tenant}}, fulfilment.Options{})
+		return err
+	}
+	for _, name := range []string{"one", "two", "three"} {
+		if err := order(w.tenant.ID, name); err != nil {
+			t.Fatal(err)
+		}
+		err := order(small, name)
+		if name == "three" {
+			if !fault.Is(err, fault.Forbidden) || !strings.Contains(err.Error(), "2 slices") {
+				t.Errorf("one too many: %v", err)
+			}
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Replicas of one member are placed together, so that a policy that would spread
 // them is refused wherever it is ordered.
 func TestSpreadOfReplicasIsRefused(t *testing.T) {

@@ -71,11 +71,11 @@ func (u *unit) quota(ctx context.Context, tenant string) error {
 	if !ok || t.MaxSlices == 0 {
 		return nil
 	}
-	rs, err := listAll(ctx, u.Tx, operation.Query{Kind: slice.KindIoTSlice, Tenants: []string{tenant}}, u.s.c.Marker)
+	n, err := u.count(ctx, slice.KindIoTSlice, tenant)
 	if err != nil {
 		return err
 	}
-	if len(rs) >= t.MaxSlices {
+	if n >= t.MaxSlices {
 		return fault.New(fault.Forbidden, "tenant %q may have %d slices, and has them", t.Name, t.MaxSlices)
 	}
 	return nil
@@ -179,26 +179,6 @@ func (m *members) resources() []slice.Resource {
 		out = append(out, d)
 	}
 	return out
-}
-
-// checkProduct refuses an element whose product does not exist, or is not for
-// its kind.
-func (u *unit) checkProduct(ctx context.Context, e *slice.Element, path string) error {
-	field := "product"
-	if path != "" {
-		field = path + "/product"
-	}
-	pr, err := u.s.product(ctx, u.Tx, e.Tenant, e.Product, e.Version)
-	if fault.Is(err, fault.NotFound) {
-		return fault.Field(field, e.Product+" "+e.Version, "the name (and version) of a product in the catalogue")
-	}
-	if err != nil {
-		return err
-	}
-	if pr.Element != e.Element {
-		return fault.Field(field, e.Product, fmt.Sprintf("a product for a %s; this one is for a %s", e.Element, pr.Element))
-	}
-	return nil
 }
 
 // deviceSecrets makes a credential for each device that names none.

@@ -57,6 +57,19 @@ type bulk interface {
 	InsertMany(ctx context.Context, rs []slice.Resource) error
 }
 
+// counter is the optional ability of a store to count without reading.
+type counter interface {
+	Count(ctx context.Context, kind slice.Kind, tenant string) (int, error)
+}
+
+func (u *unit) count(ctx context.Context, kind slice.Kind, tenant string) (int, error) {
+	if c, ok := u.Tx.(counter); ok {
+		return c.Count(ctx, kind, tenant)
+	}
+	rs, err := listAll(ctx, u.Tx, operation.Query{Kind: kind, Tenants: []string{tenant}}, u.s.c.Marker)
+	return len(rs), err
+}
+
 func (u *unit) insertAll(ctx context.Context, rs []slice.Resource) error {
 	for _, r := range rs {
 		if r.Head().ID == "" {

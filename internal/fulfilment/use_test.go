@@ -286,7 +286,7 @@ func TestDeviceChangesQueueBehindAnOperation(t *testing.T) {
 		t.Errorf("a lifecycle clash answered %v", err)
 	}
 	w.run()
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		states, left := w.deviceStates(sl), 0
 		for _, st := range states {
 			if st != slice.Active {
@@ -310,7 +310,7 @@ func TestARolledBackUpdateLeavesWhatWasThere(t *testing.T) {
 	before := w.member(slice.KindIoTGateway, sl, "edge")
 	res, err := w.svc.Patch(w.ctx, slice.KindIoTGateway, before.ID, func(r slice.Resource) error {
 		e := r.(*slice.Element)
-		e.Configuration = map[string]string{"X": "${config:MISSING}"}
+		e.Configuration = map[string]string{"X": "${uplink:MISSING}"}
 		e.Requirements = &slice.Requirements{Memory: 999}
 		return nil
 	}, fulfilment.Options{})
@@ -375,7 +375,7 @@ func TestATerminateThatCannotReachASiteLeavesATombstone(t *testing.T) {
 	}
 	w.script(b, &simulated.Script{})
 	w.agree() // the capacity is still reserved, for the tombstone
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		if _, err := w.svc.Bury(w.ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -500,7 +500,7 @@ func TestASliceFollowsTheHealthOfItsMembers(t *testing.T) {
 	defer func() { cancel(); <-done }()
 	await := func(want slice.State) {
 		t.Helper()
-		for deadline := time.Now().Add(time.Minute); w.slice(sl.ID).State != want; time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(3 * time.Minute); w.slice(sl.ID).State != want; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("the slice is %s, want %s", w.slice(sl.ID).State, want)
 			}
@@ -509,7 +509,7 @@ func TestASliceFollowsTheHealthOfItsMembers(t *testing.T) {
 	await(slice.Active)
 	edge := w.member(slice.KindIoTGateway, sl, "edge")
 	w.script(a, &simulated.Script{Latency: simulated.Latency{Ready: 3000}})
-	for deadline := time.Now().Add(time.Minute); w.slice(sl.ID).State != slice.Inactive; time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); w.slice(sl.ID).State != slice.Inactive; time.Sleep(200 * time.Millisecond) {
 		if err := w.sites.Crash(ctx, a.ID, edge.Run.Release); err != nil { // until the watcher is on
 			t.Fatal(err)
 		}

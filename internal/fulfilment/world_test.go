@@ -36,7 +36,7 @@ const lease = 1500 * time.Millisecond
 func quick() operation.Limits {
 	return operation.Limits{
 		Attempts: 3, BackoffBase: 5 * time.Millisecond, BackoffMax: 20 * time.Millisecond,
-		StepTimeout: 30 * time.Second, Total: 10 * time.Minute, Rollback: 10 * time.Second, Hold: time.Hour,
+		StepTimeout: 2 * time.Minute, Total: 10 * time.Minute, Rollback: 3 * time.Minute, Hold: time.Hour,
 	}
 }
 
@@ -65,7 +65,7 @@ func openWorld(t testing.TB, dir string, limits operation.Limits) *world {
 	w := &world{t: t, db: db, vault: secret.New(keys, db), sites: sites, limits: limits}
 	w.ctx = actor.With(ctx, actor.Service("test"))
 	w.svc = w.service()
-	if _, err := w.svc.Bootstrap(ctx, ""); err != nil {
+	if _, err := w.svc.Bootstrap(ctx, "", func(string) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -239,7 +239,7 @@ func (w *world) ended(id string) *operation.Operation {
 
 func (w *world) until(id string, is func(*operation.Operation) bool) *operation.Operation {
 	w.t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(3 * time.Minute)
 	for {
 		op, err := w.svc.Operation(w.ctx, id)
 		if err != nil {

@@ -137,7 +137,7 @@ func load(t *testing.T, db *store.DB, id string) *operation.Operation {
 
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !is(); {
+	for deadline := time.Now().Add(2 * time.Minute); !is(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain: %s", what)
 		}
@@ -329,12 +329,13 @@ func TestWaitingForATurnIsNoTimeout(t *testing.T) {
 		select {
 		case <-ctx.Done():
 			return operation.Outcome{}, ctx.Err()
-		case <-time.After(40 * time.Millisecond):
+		case <-time.After(200 * time.Millisecond):
 			return operation.Outcome{Done: true}, nil
 		}
 	}
-	// Twenty calls, one at a time, take three times as long as one attempt may.
-	ids := submit(t, db, 10, func(op *operation.Operation) { op.Limits.StepTimeout = 250 * time.Millisecond })
+	// Thirty calls, one at a time, take twice as long as one attempt may; one alone
+	// has ample time, on a busy machine too.
+	ids := submit(t, db, 15, func(op *operation.Operation) { op.Limits.StepTimeout = 3 * time.Second })
 	start(t, operation.RunnerConfig{Store: db, Executor: s, SiteLimit: func(string) int { return 1 }})
 	for _, id := range ids {
 		inState(t, db, id, operation.Completed)

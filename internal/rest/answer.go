@@ -117,13 +117,12 @@ func (a *api) changed(r *http.Request, res fulfilment.Result, err error) middlew
 	return a.telling(r, n, res.Credentials)
 }
 
-// telling adds credentials to an answer, and keeps the one without for a
-// repetition.
+// telling adds credentials to an answer.
 func (a *api) telling(r *http.Request, n answer, made []fulfilment.Credential) middleware.Responder {
 	if len(made) == 0 {
 		return n
 	}
-	callOf(r).redacted = n.body
+	callOf(r).secret = true
 	out := make([]credential, 0, len(made))
 	for _, c := range made {
 		out = append(out, credential{Resource: c.Resource, Name: c.Name, Ref: c.Ref, Value: c.Value})

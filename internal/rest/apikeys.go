@@ -65,7 +65,7 @@ func (a *api) createKey(r *http.Request, dry bool) middleware.Responder {
 	if n.body, err = json.Marshal(made); err != nil {
 		return a.fail(r, err)
 	}
-	callOf(r).redacted = n.body
+	callOf(r).secret = true
 	if n.body, err = splice(n.body, "token", res.Credentials[0].Value); err != nil {
 		return a.fail(r, err)
 	}

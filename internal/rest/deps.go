@@ -108,6 +108,8 @@ type Answer struct {
 	Status int
 	Header string // JSON object of the headers worth keeping
 	Body   []byte
+	// Secret: Body tells a credential, and must be kept encrypted.
+	Secret bool
 }
 
 // Events are the changes, in the order in which they became visible.

@@ -23,9 +23,8 @@ type call struct {
 	id    string      // of the request
 	actor actor.Actor // set by the guard
 	body  []byte      // set by the guard
-	// redacted is the answer to keep for an Idempotency-Key in place of the one
-	// that tells a credential.
-	redacted []byte
+	// secret: the answer tells a credential.
+	secret bool
 }
 
 type callKey struct{}

@@ -99,6 +99,9 @@ func (a *api) readBody(w http.ResponseWriter, r *http.Request, c *call) error {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return fault.New(fault.UnsupportedMedia, "the body's encoding is not accepted").With("Content-Encoding", enc, "identity")
+	}
 	tooLarge := fault.New(fault.TooLarge, "the body is larger than %d bytes", a.deps.BodyBytes).
 		With("body", "", "a smaller document, or several calls")
 	if r.ContentLength > a.deps.BodyBytes {

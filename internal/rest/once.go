@@ -118,9 +118,5 @@ func (w *recorder) answer(c *call) Answer {
 		}
 	}
 	head, _ := json.Marshal(headers) // strings always marshal
-	body := w.body.Bytes()
-	if c.redacted != nil {
-		body = c.redacted
-	}
-	return Answer{Status: w.status, Header: string(head), Body: body}
+	return Answer{Status: w.status, Header: string(head), Body: w.body.Bytes(), Secret: c.secret}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,7 +41,7 @@ func (a *api) serveError(w http.ResponseWriter, r *http.Request, err error) {
 	status, f := classify(err)
 	var method *openapi.MethodNotAllowedError
 	if errors.As(err, &method) {
-		w.Header().Set("Allow", strings.Join(method.Allowed, ", "))
+		w.Header().Set("Allow", strings.Join(allowed(method), ", "))
 	}
 	if status >= http.StatusInternalServerError {
 		a.log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("requestId", callOf(r).id),
@@ -49,10 +50,23 @@ func (a *api) serveError(w http.ResponseWriter, r *http.Request, err error) {
 	writeProblem(w, r, status, f)
 }
 
+// allowed are the methods of a path; HEAD is answered wherever GET is.
+func allowed(e *openapi.MethodNotAllowedError) []string {
+	out := slices.Clone(e.Allowed)
+	if slices.Contains(out, http.MethodGet) && !slices.Contains(out, http.MethodHead) {
+		out = append(out, http.MethodHead)
+	}
+	slices.Sort(out)
+	return out
+}
+
 func writeProblem(w http.ResponseWriter, r *http.Request, status int, f *fault.Error) {
 	p := problem{
 		Type: "urn:osmoslice:problem:" + f.Kind.String(), Title: http.StatusText(status),
 		Status: status, Detail: f.Detail, Instance: f.Instance, Request: callOf(r).id,
+	}
+	if status == http.StatusMethodNotAllowed { // no fault of ours has this kind
+		p.Type = "urn:osmoslice:problem:method-not-allowed"
 	}
 	for _, q := range f.Params {
 		p.Params = append(p.Params, invalidParam{Name: q.Field, Reason: reason(q), Given: q.Given, Allowed: q.Allowed})
@@ -100,7 +114,7 @@ func classify(err error) (int, *fault.Error) {
 	}
 	var method *openapi.MethodNotAllowedError
 	if errors.As(err, &method) {
-		return http.StatusMethodNotAllowed, fault.New(fault.Invalid, "%s", method.Error())
+		return http.StatusMethodNotAllowed, fault.New(fault.Invalid, "the method is not allowed here; %s are", strings.Join(allowed(method), ", "))
 	}
 	if f := validation(err); f != nil {
 		return f.Kind.Status(), f

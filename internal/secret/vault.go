@@ -121,10 +121,49 @@ func (v *Vault) put(ctx context.Context, tx operation.Tx, s slice.Secret, value 
 	if err != nil {
 		return nil, err
 	}
-	if err := rows.PutSealed(ctx, sealed); err != nil {
-		return nil, err
+	if err := rows.PutSealed(ctx, sealed); err != nil || s.Version == 1 {
+		return &s, err
 	}
 	return &s, rows.DeleteSealed(ctx, s.ID, s.Version)
+}
+
+// Keep seals a value of ours that is no resource, under an id that no resource
+// has and for an owner; a rotation of keys takes it along. A value kept before
+// under the id is replaced.
+func (v *Vault) Keep(ctx context.Context, tx operation.Tx, id, owner string, value []byte) error {
+	rows, err := sealer(tx)
+	if err != nil {
+		return err
+	}
+	sealed, err := seal(slice.Sealed{Secret: id, Version: 1, Tenant: owner}, value, v.keys.newest())
+	if err != nil {
+		return err
+	}
+	if err := rows.DeleteSealed(ctx, id, 0); err != nil {
+		return err
+	}
+	return rows.PutSealed(ctx, sealed)
+}
+
+// Kept answers what Keep keeps, or fault.NotFound.
+func (v *Vault) Kept(ctx context.Context, tx operation.Tx, id, owner string) ([]byte, error) {
+	rows, err := sealer(tx)
+	if err != nil {
+		return nil, err
+	}
+	sealed, had, err := rows.Sealed(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if !had {
+		return nil, fault.Absent("sealed value", id)
+	}
+	sealed.Secret, sealed.Tenant = id, owner
+	kek, err := v.keys.byID(sealed.KeyID)
+	if err != nil {
+		return nil, err
+	}
+	return open(sealed, kek)
 }
 
 // Random is a random printable value of 256 bits.

@@ -76,6 +76,38 @@ func TestPutResolveDelete(t *testing.T) {
 	}
 }
 
+// What is kept is sealed, replaced, another owner's to nobody, and taken along by
+// a rotation.
+func TestKeep(t *testing.T) {
+	v, db, _ := vault(t)
+	for _, value := range []string{"first answer", "second answer"} {
+		write(t, db, func(ctx context.Context, tx operation.Tx) error {
+			return v.Keep(ctx, tx, "answer 1", "me", []byte(value))
+		})
+	}
+	if _, err := v.Rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range db.sealed {
+		if bytes.Contains(row.Ciphertext, []byte("answer")) {
+			t.Fatal("the stored row holds the value in clear")
+		}
+	}
+	write(t, db, func(ctx context.Context, tx operation.Tx) error {
+		got, err := v.Kept(ctx, tx, "answer 1", "me")
+		if err != nil || string(got) != "second answer" || len(db.sealed) != 1 {
+			t.Errorf("%q, %v, %d rows", got, err, len(db.sealed))
+		}
+		if _, err := v.Kept(ctx, tx, "answer 1", "you"); err == nil {
+			t.Error("another owner's value opens")
+		}
+		if _, err := v.Kept(ctx, tx, "answer 2", "me"); !fault.Is(err, fault.NotFound) {
+			t.Errorf("what is not kept: %v", err)
+		}
+		return nil
+	})
+}
+
 func TestBounds(t *testing.T) {
 	v, db, _ := vault(t)
 	for _, n := range []int{0, secret.MaxValue + 1} {

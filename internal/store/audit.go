@@ -134,7 +134,18 @@ func (db *DB) pruneEvents(ctx context.Context, before time.Time, limit int) (int
 }
 
 func (db *DB) pruneKeys(ctx context.Context, before time.Time, limit int) (int, error) {
-	return db.removeSome(ctx, "DELETE FROM idempotency WHERE (tenant, key) IN (SELECT tenant, key FROM idempotency WHERE created_at < $1 ORDER BY created_at LIMIT $2)", micros(before), limit)
+	const old = "FROM idempotency WHERE created_at < $1 ORDER BY created_at LIMIT $2"
+	var n int64
+	err := db.quick(ctx, func(ctx context.Context, t *Tx) error {
+		// What AnswerID names goes first, while the rows tell which.
+		if _, err := t.exec(ctx, "DELETE FROM secret_values WHERE secret IN (SELECT 'answer ' || tenant || ' ' || key "+old+")", micros(before), limit); err != nil {
+			return err
+		}
+		var err error
+		n, err = t.exec(ctx, "DELETE FROM idempotency WHERE (tenant, key) IN (SELECT tenant, key "+old+")", micros(before), limit)
+		return err
+	})
+	return int(n), err
 }
 
 func (db *DB) removeSome(ctx context.Context, text string, args ...any) (int, error) {

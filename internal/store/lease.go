@@ -129,6 +129,10 @@ func (t *Tx) FinishKey(ctx context.Context, tenant, key string, status int, head
 	return err
 }
 
+// AnswerID is the id under which the sealed part of a kept answer is stored; it
+// goes with the answer.
+func AnswerID(tenant, key string) string { return "answer " + tenant + " " + key }
+
 // DropKey forgets a claimed key whose request changed nothing, so that it can
 // be tried again.
 func (db *DB) DropKey(ctx context.Context, tenant, key string) error {

@@ -83,7 +83,6 @@ func (t *Tx) audit(ctx context.Context, records []audited) error {
 	if who.Key == "" {
 		who.Key = slice.System
 	}
-	args := make([]any, 0, len(records)*auditColumns)
 	for _, a := range records {
 		r := a.record
 		r.Time, r.Actor, r.Role, r.Request = t.now, who.Key, who.Role, who.RequestID
@@ -91,17 +90,46 @@ func (t *Tx) audit(ctx context.Context, records []audited) error {
 		if err != nil {
 			return err
 		}
-		args = append(args, micros(t.now), r.Tenant, r.Actor, r.Action, string(r.Kind), r.Resource, r.Name, doc, a.before, a.after)
+		t.notes.audit = append(t.notes.audit, micros(t.now), r.Tenant, r.Actor, r.Action, string(r.Kind), r.Resource, r.Name, doc, a.before, a.after)
 	}
-	_, err := t.exec(ctx, "INSERT INTO audit (at, tenant, actor, action, kind, resource, name, doc, before, after) VALUES "+
-		values(len(records), auditColumns), args...)
-	return err
+	return t.flush(ctx, noteBatch)
 }
+
+// notes are the rows of audit and events that a transaction has yet to write:
+// many go in one statement, at its end.
+type notes struct{ audit, events []any }
+
+// noteBatch bounds the rows of one statement, and of what is kept back.
+const noteBatch = 32
+
+// flush writes the notes when there are at least that many of a kind.
+func (t *Tx) flush(ctx context.Context, least int) error {
+	for _, k := range []struct {
+		rows    *[]any
+		columns int
+		head    string
+	}{
+		{&t.notes.audit, auditColumns, "INSERT INTO audit (at, tenant, actor, action, kind, resource, name, doc, before, after) VALUES "},
+		{&t.notes.events, eventColumns, "INSERT INTO events (position, at, tenant, doc) VALUES "},
+	} {
+		if len(*k.rows) < least*k.columns {
+			continue
+		}
+		for rows := range slices.Chunk(*k.rows, noteBatch*k.columns) {
+			if _, err := t.exec(ctx, k.head+values(len(rows)/k.columns, k.columns), rows...); err != nil {
+				return err
+			}
+		}
+		*k.rows = nil
+	}
+	return nil
+}
+
+const eventColumns = 4
 
 // publish writes events to the outbox. Where writers take turns they get their
 // position now, else from the sequencer after the commit.
 func (t *Tx) publish(ctx context.Context, events []slice.Event) error {
-	args := make([]any, 0, len(events)*4)
 	for _, e := range events {
 		e.Time = t.now
 		doc, err := encode(e)
@@ -113,17 +141,10 @@ func (t *Tx) publish(ctx context.Context, events []slice.Event) error {
 			t.tally.events++
 			position = t.tally.events
 		}
-		args = append(args, position, micros(t.now), e.Tenant, doc)
+		t.notes.events = append(t.notes.events, position, micros(t.now), e.Tenant, doc)
 	}
 	t.news = true
-	if _, err := t.exec(ctx, "INSERT INTO events (position, at, tenant, doc) VALUES "+values(len(events), 4), args...); err != nil {
-		return err
-	}
-	if !t.db.dialect.sequenced() {
-		return nil
-	}
-	_, err := t.exec(ctx, "UPDATE counters SET value = $1 WHERE name = 'events'", t.tally.events)
-	return err
+	return t.flush(ctx, noteBatch)
 }
 
 // lastEvent answers the newest position: where a new subscription begins.

@@ -206,7 +206,9 @@ func (db *DB) once1(ctx context.Context, level sql.IsolationLevel, fn func(ctx c
 			t.revert()
 		}
 	}()
-	err = fn(ctx, t)
+	if err = fn(ctx, t); err == nil {
+		err = t.flush(ctx, 1)
+	}
 	if t.conflict != nil {
 		return translate(t.conflict)
 	}

@@ -18,6 +18,9 @@ func (t *Tx) Get(ctx context.Context, kind slice.Kind, id string) (slice.Resourc
 	if err != nil {
 		return nil, err
 	}
+	if s, ok := t.seen[id]; ok && s.kind == kind {
+		return decode(c, s.doc)
+	}
 	var doc string
 	found, err := t.row(ctx, "SELECT doc FROM resources WHERE id = $1 AND kind = $2", []any{id, string(kind)}, &doc)
 	if err != nil {
@@ -26,7 +29,35 @@ func (t *Tx) Get(ctx context.Context, kind slice.Kind, id string) (slice.Resourc
 	if !found {
 		return nil, fault.Absent(c.noun, id)
 	}
-	return decode(c, doc)
+	return t.decode(c, doc)
+}
+
+// seenMost bounds the resources that a transaction remembers.
+const seenMost = 128
+
+// decode is decode of what was just read: a writing transaction need not read it
+// again before it writes.
+func (t *Tx) decode(c codec, doc string) (slice.Resource, error) {
+	r, err := decode(c, doc)
+	if err == nil {
+		t.saw(c, r, doc)
+	}
+	return r, err
+}
+
+// saw remembers a resource as it is stored now.
+func (t *Tx) saw(c codec, r slice.Resource, doc string) {
+	if !t.write || len(t.seen) >= seenMost {
+		return
+	}
+	if t.seen == nil {
+		t.seen = map[string]stored{}
+	}
+	h := r.Head()
+	t.seen[h.ID] = stored{
+		columns: c.cols(r), kind: r.Kind(), tenant: h.Tenant, name: h.Name, parent: r.Parent(), doc: doc,
+		revision: h.Revision, created: micros(h.CreatedAt),
+	}
 }
 
 // ByName finds by name below parent ("" at the top) in tenant. Of products with
@@ -45,7 +76,7 @@ func (t *Tx) ByName(ctx context.Context, kind slice.Kind, tenant, parent, name s
 	if !found {
 		return nil, fault.Absent(c.noun, name)
 	}
-	return decode(c, doc)
+	return t.decode(c, doc)
 }
 
 // List answers a page in the order of ids.
@@ -64,13 +95,23 @@ func (t *Tx) List(ctx context.Context, q operation.Query) ([]slice.Resource, err
 	}
 	out := make([]slice.Resource, 0, len(docs))
 	for _, d := range docs {
-		r, err := decode(c, d.doc)
+		r, err := t.decode(c, d.doc)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+// Count answers how many resources of a kind a tenant owns.
+func (t *Tx) Count(ctx context.Context, kind slice.Kind, tenant string) (int, error) {
+	if _, err := codecOf(kind); err != nil {
+		return 0, err
+	}
+	var n int
+	_, err := t.row(ctx, "SELECT count(*) FROM resources WHERE kind = $1 AND tenant = $2", []any{string(kind), tenant}, &n)
+	return n, err
 }
 
 type found struct{ id, doc string }
@@ -235,8 +276,10 @@ func (t *Tx) Update(ctx context.Context, r slice.Resource) error {
 	case h.Name == old.name && r.Parent() == old.parent && k.withState(old.state) == old.columns:
 		n, err = t.exec(ctx, head+", state = $6 WHERE id = $1 AND revision = $2", append(key, k.state)...)
 	default:
-		if err := t.free(ctx, c, r, k); err != nil {
-			return err
+		if h.Name != old.name || r.Parent() != old.parent || k.version != old.version {
+			if err := t.free(ctx, c, r, k); err != nil {
+				return err
+			}
 		}
 		n, err = t.exec(ctx, head+", name = $6, parent = $7, version = $8, state = $9, ref = $10, class = $11, place = $12 WHERE id = $1 AND revision = $2",
 			append(key, h.Name, r.Parent(), k.version, k.state, k.ref, k.class, k.place)...)
@@ -247,6 +290,8 @@ func (t *Tx) Update(ctx context.Context, r slice.Resource) error {
 	if n == 0 {
 		return stale(c, h.ID)
 	}
+	delete(t.seen, h.ID)
+	t.saw(c, r, doc)
 	if err := t.aside(ctx, r, false); err != nil {
 		return err
 	}
@@ -286,38 +331,42 @@ func (t *Tx) Delete(ctx context.Context, r slice.Resource) error {
 	if n == 0 {
 		return stale(c, h.ID)
 	}
+	delete(t.seen, h.ID)
 	if err := t.aside(ctx, r, true); err != nil {
 		return err
 	}
 	return t.note(ctx, []change{{noun: c.noun, action: "DELETE", r: r, state: old.state, before: old.doc}})
 }
 
+// stored is a resource as its row has it.
 type stored struct {
 	columns
-	name, parent, doc string
-	created           int64
+	kind                      slice.Kind
+	tenant, name, parent, doc string
+	revision, created         int64
 }
 
-// expect reads the stored form and requires r's revision and owner.
+// expect finds the stored form and requires r's revision and owner.
 func (t *Tx) expect(ctx context.Context, r slice.Resource) (codec, stored, error) {
-	var s stored
 	c, err := codecOf(r.Kind())
 	if err != nil {
-		return c, s, err
+		return c, stored{}, err
 	}
 	h := r.Head()
-	var revision int64
-	var tenant string
-	had, err := t.row(ctx, "SELECT tenant, parent, name, version, state, ref, class, place, revision, created_at, doc FROM resources WHERE id = $1 AND kind = $2",
-		[]any{h.ID, string(r.Kind())}, &tenant, &s.parent, &s.name, &s.version, &s.state, &s.ref, &s.class, &s.place, &revision, &s.created, &s.doc)
+	s, had := t.seen[h.ID]
+	if had = had && s.kind == r.Kind(); !had {
+		s = stored{kind: r.Kind()}
+		had, err = t.row(ctx, "SELECT tenant, parent, name, version, state, ref, class, place, revision, created_at, doc FROM resources WHERE id = $1 AND kind = $2",
+			[]any{h.ID, string(r.Kind())}, &s.tenant, &s.parent, &s.name, &s.version, &s.state, &s.ref, &s.class, &s.place, &s.revision, &s.created, &s.doc)
+	}
 	switch {
 	case err != nil:
 		return c, s, err
 	case !had:
 		return c, s, fault.Absent(c.noun, h.ID)
-	case revision != h.Revision:
-		return c, s, stale(c, h.ID).With("If-Match", strconv.FormatInt(h.Revision, 10), strconv.FormatInt(revision, 10))
-	case tenant != h.Tenant:
+	case s.revision != h.Revision:
+		return c, s, stale(c, h.ID).With("If-Match", strconv.FormatInt(h.Revision, 10), strconv.FormatInt(s.revision, 10))
+	case s.tenant != h.Tenant:
 		return c, s, fault.Field("tenantId", h.Tenant, "the owner never changes")
 	}
 	return c, s, nil

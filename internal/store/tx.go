@@ -27,6 +27,8 @@ type Tx struct {
 	work     bool  // operations or signals were written
 	news     bool  // events were written
 	tally    tally // SQLite's writer
+	notes    notes
+	seen     map[string]stored // resources as this writing transaction knows them, by id
 }
 
 // statement readies text for running. On SQLite's writer a statement is never

@@ -165,7 +165,9 @@ func (w *writer) run(ctx context.Context, t *Tx, fn func(ctx context.Context, t 
 			w.leave()
 		}
 	}()
-	err = fn(ctx, t)
+	if err = fn(ctx, t); err == nil {
+		err = t.flush(ctx, 1)
+	}
 	finished = true
 	if err != nil {
 		w.rollback(b)
@@ -198,6 +200,9 @@ func (w *writer) begin() (*batch, error) {
 
 // commit ends the batch for everyone in it.
 func (w *writer) commit(b *batch) {
+	if b.err == nil && w.tally.events != b.tally.events {
+		b.err = w.raw("UPDATE counters SET value = $1 WHERE name = 'events'", w.tally.events)
+	}
 	if b.err == nil {
 		b.err = w.raw("COMMIT")
 	}
@@ -209,14 +214,18 @@ func (w *writer) commit(b *batch) {
 	close(b.over)
 }
 
-func (w *writer) raw(text string) error {
+func (w *writer) raw(text string, args ...any) error {
 	if w.db.opts.Record != nil {
-		w.db.opts.Record(text, nil)
+		w.db.opts.Record(text, args)
 	}
 	ctx := context.Background()
 	s, err := w.stmts.get(ctx, text) //nolint:sqlclosecheck // the cache closes it
-	if err == nil {
-		_, err = s.ExecContext(ctx)
+	switch {
+	case err != nil:
+	case s == nil: // the cache is full
+		_, err = w.conn.ExecContext(ctx, text, args...)
+	default:
+		_, err = s.ExecContext(ctx, args...)
 	}
 	return translate(err)
 }

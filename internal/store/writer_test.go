@@ -327,7 +327,7 @@ func TestRecord(t *testing.T) {
 	if err := db.Update(t.Context(), func(ctx context.Context, tx operation.Tx) error { return tx.Insert(ctx, device("d")) }); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(said, " "); got != "BEGIN SAVEPOINT INSERT INSERT INSERT UPDATE RELEASE COMMIT" {
+	if got := strings.Join(said, " "); got != "BEGIN SAVEPOINT INSERT INSERT INSERT RELEASE UPDATE COMMIT" {
 		t.Fatal(got)
 	}
 }
@@ -358,7 +358,7 @@ func preparingNeedsNoTurn(t *testing.T, _, dsn string) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var wg sync.WaitGroup
 	for i := range 16 {

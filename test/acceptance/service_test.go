@@ -126,7 +126,7 @@ func (s *service) tryLaunch(env ...string) error {
 	s.done = done
 	cmd := s.cmd
 	go func() { _ = cmd.Wait(); close(done) }()
-	return poll(20*time.Second, func() error {
+	return poll(90*time.Second, func() error {
 		if s.exited() {
 			return stop{fmt.Errorf("osmosliced ended: %s", tail(s.log.String()))}
 		}
@@ -178,7 +178,7 @@ func (s *service) terminate() time.Duration {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-s.done:
-	case <-time.After(40 * time.Second):
+	case <-time.After(2 * time.Minute):
 		s.t.Fatal("osmosliced did not end within 40 s of SIGTERM")
 	}
 	return time.Since(from)

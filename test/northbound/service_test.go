@@ -23,6 +23,7 @@ const base = "/iotslice/v1"
 type service struct {
 	t    testing.TB
 	app  *app.App
+	dir  string // of its data
 	root string // the first key
 }
 
@@ -48,7 +49,7 @@ func start(t testing.TB) *service {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := a.Stop(ctx); err != nil {
 			t.Errorf("stopping: %v", err)
@@ -58,7 +59,25 @@ func start(t testing.TB) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &service{t: t, app: a, root: strings.TrimSpace(string(key))}
+	return &service{t: t, app: a, dir: c.Data.Dir, root: strings.TrimSpace(string(key))}
+}
+
+// holdsNot fails when a file of the service holds a text.
+func (s *service) holdsNot(text string) {
+	s.t.Helper()
+	files, err := filepath.Glob(filepath.Join(s.dir, "osmoslice.db*"))
+	if err != nil || len(files) == 0 {
+		s.t.Fatalf("%v, %v", files, err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if bytes.Contains(b, []byte(text)) {
+			s.t.Errorf("%s holds a secret in clear", filepath.Base(f))
+		}
+	}
 }
 
 type object = map[string]any
@@ -128,7 +147,7 @@ func (r reply) id() string { return fmt.Sprint(r.object["id"]) }
 // wait waits for an operation to end in a state.
 func (s *service) wait(key, location, state string) reply {
 	s.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); ; {
+	for deadline := time.Now().Add(3 * time.Minute); ; {
 		r := s.must(200, key, "GET", location+"?wait=5", nil)
 		switch got := r.object["operationState"]; {
 		case got == state:

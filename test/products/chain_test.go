@@ -58,7 +58,7 @@ func newHouse(t *testing.T) *house {
 		},
 	})
 	must(t, err)
-	_, err = h.svc.Bootstrap(ctx)
+	_, err = h.svc.Bootstrap(ctx, "", func(string) error { return nil })
 	must(t, err)
 	runner, err := operation.NewRunner(operation.RunnerConfig{Store: db, Executor: h.svc, Drain: 5 * time.Second})
 	must(t, err)

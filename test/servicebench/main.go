@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"strings"
 )
 
@@ -52,9 +53,21 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	fs := flag.NewFlagSet("servicebench", flag.ContinueOnError)
 	small := fs.Bool("quick", false, "a small run, for a look")
 	only := fs.String("only", "", "comma separated parts: orders, reads, lists, slices, growth, dead, memory")
+	cpu := fs.String("cpuprofile", "", "file to write a CPU profile of the run to")
 	bin := fs.String("bin", "bin", "folder of the shipped binaries, for memory")
 	if err := fs.Parse(args); err != nil {
 		return err
+	}
+	if *cpu != "" {
+		f, err := os.Create(*cpu)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
 	}
 	dir, err := os.MkdirTemp("", "osmoslice-bench-")
 	if err != nil {

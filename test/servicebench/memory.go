@@ -39,16 +39,20 @@ func memory(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	n := b.s.slices
-	if err := r.slices(ctx, tenant, n); err != nil {
-		return err
+	b.row("memory of osmosliced (RSS), idle", fmt.Sprintf("%.1f MB", float64(idle)/1024), "", "", "reported")
+	made, before := 0, idle
+	for _, n := range []int{b.s.slices / 10, b.s.slices, 4 * b.s.slices} {
+		if err := r.slices(ctx, tenant, made, n); err != nil {
+			return err
+		}
+		now, err := rss(cmd.Process.Pid)
+		if err != nil {
+			return err
+		}
+		b.row(fmt.Sprintf("memory of osmosliced (RSS), %d slices", n), fmt.Sprintf("%.1f MB", float64(now)/1024), "",
+			fmt.Sprintf("%.1f kB for each since %d", float64(now-before)/float64(n-made), made), "reported")
+		made, before = n, now
 	}
-	after, err := rss(cmd.Process.Pid)
-	if err != nil {
-		return err
-	}
-	b.row("memory of osmosliced (RSS)", fmt.Sprintf("%.1f MB idle, %.1f MB after %d slices", float64(idle)/1024, float64(after)/1024, n), "",
-		fmt.Sprintf("%.1f kB a slice", float64(after-idle)/float64(n)), "reported")
 	return nil
 }
 
@@ -90,9 +94,10 @@ func (r *remote) prepare(ctx context.Context) (string, error) {
 	return tenant, err
 }
 
-func (r *remote) slices(ctx context.Context, tenant string, n int) error {
+// slices orders the slices number from … to-1 and waits for the last.
+func (r *remote) slices(ctx context.Context, tenant string, from, to int) error {
 	var last string
-	for i := range n {
+	for i := from; i < to; i++ {
 		b, err := r.do(ctx, "POST", "/iotSlices", order(tenant, fmt.Sprintf("m-%05d", i), true), http.StatusAccepted)
 		if err != nil {
 			return err

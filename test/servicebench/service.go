@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/osmoslice/osmoslice/internal/app"
@@ -177,6 +178,16 @@ func load(ctx context.Context, n, c int, f func(ctx context.Context, i int) erro
 	all = time.Since(from)
 	slices.Sort(each)
 	return each, all, context.Cause(ctx)
+}
+
+// busy is the processor time of this process so far. It says what something costs
+// where the machine has other things to do, too.
+func busy() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func rate(n int, d time.Duration) float64 { return float64(n) / d.Seconds() }

@@ -91,7 +91,7 @@ func slicesPart(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	var ours, peers, ratios []float64
+	var ours, peers, ratios, used, usedBare []float64
 	statements, commits := 0, 0
 	for round := range b.s.rounds {
 		before := filepath.Join(dir, fmt.Sprintf("before-%d.db", round))
@@ -99,7 +99,9 @@ func slicesPart(ctx context.Context, b *bench) error {
 			return err
 		}
 		s.tape.start()
+		worked := busy()
 		took, err := s.run(ctx, tenant, fmt.Sprintf("r%d", round), b.s.slices, b.s.clients)
+		used = append(used, (busy()-worked).Seconds()*1000/float64(b.s.slices))
 		tape := s.tape.stop()
 		if err = errors.Join(err, s.failed(ctx)); err != nil {
 			return err
@@ -110,88 +112,22 @@ func slicesPart(ctx context.Context, b *bench) error {
 			return err
 		}
 		from := time.Now()
+		worked = busy()
 		if err := p.play(ctx, tape); err != nil {
 			return fmt.Errorf("replay: %w", err)
 		}
 		bare := time.Since(from)
+		usedBare = append(usedBare, (busy()-worked).Seconds()*1000/float64(b.s.slices))
 		if err := p.close(); err != nil {
 			return err
 		}
 		ours, peers = append(ours, rate(b.s.slices, took)), append(peers, rate(b.s.slices, bare))
 		ratios = append(ratios, ours[round]/peers[round])
 	}
-	b.row(fmt.Sprintf("simulated slices/s, order to ACTIVE, %d at once", b.s.slices), fmt.Sprintf("%.0f", median(ours)),
-		fmt.Sprintf("%.0f their recorded transactions replayed on one connection (%.1f statements and %.2f commits a slice)", median(peers),
+	b.row(fmt.Sprintf("simulated slices/s, order to ACTIVE, %d at once", b.s.slices), fmt.Sprintf("%.0f (%.1f ms of processor each)", median(ours), median(used)),
+		fmt.Sprintf("%.0f (%.1f ms of processor each) their recorded transactions replayed on one connection (%.1f statements and %.2f commits a slice)", median(peers), median(usedBare),
 			float64(statements)/float64(b.s.slices), float64(commits)/float64(b.s.slices)),
 		fmt.Sprintf("%.2f", median(ratios)), "≥ 0.5, aim 200/s")
-	return nil
-}
-
-// growth: the cost of a slice with few and with many existing, then a restart
-// with many.
-func growth(ctx context.Context, b *bench) error {
-	dir, err := b.folder()
-	if err != nil {
-		return err
-	}
-	s, err := start(ctx, dir)
-	if err != nil {
-		return err
-	}
-	stopped := false
-	defer func() {
-		if !stopped {
-			_ = s.stop()
-		}
-	}()
-	tenant, err := s.prepare(ctx, 1)
-	if err != nil {
-		return err
-	}
-	if _, err := s.run(ctx, tenant, "few", b.s.few, b.s.clients); err != nil {
-		return err
-	}
-	cost := func(prefix string) (float64, error) {
-		var v []float64
-		for round := range b.s.rounds {
-			took, err := s.run(ctx, tenant, fmt.Sprintf("%s%d", prefix, round), 100, b.s.clients)
-			if err != nil {
-				return 0, err
-			}
-			v = append(v, took.Seconds()*1000/100)
-		}
-		return median(v), nil
-	}
-	small, err := cost("a")
-	if err != nil {
-		return err
-	}
-	if _, err := s.run(ctx, tenant, "many", b.s.many-b.s.few-100*b.s.rounds, b.s.clients); err != nil {
-		return err
-	}
-	large, err := cost("b")
-	if err = errors.Join(err, s.failed(ctx)); err != nil {
-		return err
-	}
-	b.row("cost of one more slice", fmt.Sprintf("%.2f ms with %d existing", large, b.s.many), fmt.Sprintf("%.2f ms with %d existing", small, b.s.few),
-		fmt.Sprintf("%.2f", large/small), "≤ 1.2")
-
-	stopped = true
-	if err := s.stop(); err != nil {
-		return err
-	}
-	from := time.Now()
-	again, err := start(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = again.stop() }()
-	ready := time.Since(from)
-	if _, err := again.run(ctx, tenant, "after", 1, 1); err != nil {
-		return err
-	}
-	b.row(fmt.Sprintf("restart with %d slices", b.s.many), fmt.Sprintf("serving after %v, first new slice ACTIVE after %v", ready.Round(time.Millisecond), time.Since(from).Round(time.Millisecond)),
-		"", "", "≤ 10 s")
 	return nil
 }
 

@@ -147,6 +147,15 @@ func retention(t *testing.T, h Harness) {
 	if n, err := db.Retain(t.Context(), store.Retention{}); n != 0 || err != nil {
 		t.Fatalf("zero keeps for ever: %d, %v", n, err)
 	}
+	// The sealed part of an answer goes with it, a secret's value does not.
+	in(t, db, func(ctx context.Context, tx operation.Tx) error {
+		for _, id := range []string{store.AnswerID("t", "k"), "a secret"} {
+			if err := tx.(*store.Tx).PutSealed(ctx, slice.Sealed{Secret: id, Version: 1, Tenant: "t", KeyID: "k1", WrappedKey: []byte{1}, Ciphertext: []byte{2}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	old := store.Retention{Operations: time.Hour, Events: time.Hour, Audit: time.Hour, Idempotency: time.Hour}
 	if n, err := db.Retain(t.Context(), old); n != 0 || err != nil {
 		t.Fatalf("nothing is that old: %d, %v", n, err)
@@ -162,6 +171,11 @@ func retention(t *testing.T, h Harness) {
 		return n == 1+5+5+1
 	})
 	see(t, db, func(ctx context.Context, tx operation.Tx) error {
+		for id, kept := range map[string]bool{store.AnswerID("t", "k"): false, "a secret": true} {
+			if _, had, err := tx.(*store.Tx).Sealed(ctx, id); had != kept || err != nil {
+				t.Errorf("%s: there is %v, want %v; %v", id, had, kept, err)
+			}
+		}
 		_, err := tx.Operation(ctx, ended.ID)
 		want(t, err, fault.NotFound)
 		_, err = tx.Decision(ctx, ended.ID)

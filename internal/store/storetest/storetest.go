@@ -41,6 +41,7 @@ func Run(t *testing.T, h Harness) {
 		{"NoLostUpdates", noLostUpdates},
 		{"NoWriteSkew", noWriteSkew},
 		{"OrdersSideBySide", ordersSideBySide},
+		{"OwnWrites", ownWrites},
 		{"Filters", filters},
 		{"BadQueries", badQueries},
 		{"PagingIsStable", pagingIsStable},
@@ -124,7 +125,7 @@ func want(t testing.TB, err error, kind fault.Kind) {
 // until waits for a condition, with a deadline.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for !ok() {
 		select {
 		case <-deadline:
