@@ -4,7 +4,7 @@
 set -euo pipefail
 declare -A package=(
 	[gcc]=gcc [mosquitto]=mosquitto [mosquitto_pub]=mosquitto-clients
-	[coap-client]=libcoap3-bin [curl]=curl
+	[coap-client]=libcoap3-bin [curl]=curl [qemu-aarch64-static]=qemu-user-static
 )
 missing=()
 for tool in "${!package[@]}"; do

@@ -97,10 +97,10 @@ func dial(t *testing.T, b *mqtt.Broker, user, clientID string, onMessage func(st
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
+			t.Fatalf("not within 60 s: %s", what)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
@@ -136,7 +136,7 @@ func TestAcknowledgementWaitsForOutcome(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-			case <-time.After(10 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("no acknowledgement")
 			}
 		})
@@ -209,7 +209,7 @@ func TestRelayReachesSubscribers(t *testing.T) {
 		if m != "anna/t=7" {
 			t.Fatalf("got %s", m)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("nothing was relayed")
 	}
 }
@@ -266,7 +266,7 @@ func TestDisconnectCutsAtOnce(t *testing.T) {
 	b.Disconnect("anna")
 	select {
 	case <-c.Done():
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the connection outlived the revocation")
 	}
 	_, err := mqtt.Dial(t.Context(), mqtt.ClientOptions{Address: "tcp://" + b.Addr().String(), ClientID: "c", Username: "anna", Password: "secret-anna"})
@@ -314,7 +314,7 @@ func TestSilentConnectionIsClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 	_, err = c.Read(make([]byte, 1))
 	var timeout net.Error
 	if err == nil || errors.As(err, &timeout) && timeout.Timeout() {
@@ -333,7 +333,7 @@ func TestWillCannotSpeakForAnother(t *testing.T) {
 	defer nc.Close()
 	_, _ = nc.Write(connectPacket("anna", "secret-anna", "bert/t"))
 	answer := make([]byte, 4)
-	_ = nc.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = nc.SetReadDeadline(time.Now().Add(time.Minute))
 	if _, err := nc.Read(answer); err != nil || answer[0] != 0x20 || answer[3] == 0 {
 		t.Fatalf("CONNACK % x (%v), want a refusal", answer, err)
 	}
@@ -377,7 +377,7 @@ func TestBrokerStopsWithoutLeftovers(t *testing.T) {
 	}
 	select {
 	case <-c.Done():
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("client still connected after Close")
 	}
 	if _, err := net.DialTimeout("tcp", b.Addr().String(), time.Second); err == nil {

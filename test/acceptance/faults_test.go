@@ -58,7 +58,7 @@ func (s *service) rollsBack(o object, words ...string) {
 }
 
 func TestNeverReadyIsUndoneWithItsCause(t *testing.T) {
-	s := start(t, "--operations-steptimeout", "3s", "--operations-maxattempts", "2")
+	s := start(t, "--operations-steptimeout", "8s", "--operations-maxattempts", "2")
 	tenant := s.prepare("acme")
 	tool(t, "sleep")
 	s.product(tenant, "sleeper", "sleep", "", "600")
@@ -156,7 +156,7 @@ func killAt(t *testing.T, phase, point string) {
 	}
 	select {
 	case <-s.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("the failpoint %s was not reached: %s", point, tail(s.log.String()))
 	}
 	s.launch()
@@ -199,7 +199,7 @@ func TestFunctionsOutliveTheServiceAndAreAdoptedByItsUpgrade(t *testing.T) {
 	if after := s.running("lite-"); !slices.Equal(before, after) {
 		t.Fatalf("functions before the upgrade %q, after %q", before, after)
 	}
-	s.eventually(10*time.Second, "slice active again", func() error {
+	s.eventually(time.Minute, "slice active again", func() error {
 		if st := s.slice(id).str("state"); st != "ACTIVE" {
 			return fmt.Errorf("slice is %s", st)
 		}

@@ -155,7 +155,7 @@ func (s *service) remove(sliceID string) {
 // nothingLeft waits until no process and no release of a function is left.
 func (s *service) nothingLeft() {
 	s.t.Helper()
-	s.eventually(20*time.Second, "nothing left", func() error {
+	s.eventually(time.Minute, "nothing left", func() error {
 		if p := s.processes(); len(p) > 0 {
 			return fmt.Errorf("processes left: %q", p)
 		}

@@ -61,7 +61,7 @@ func TestReplicaTakesOverFromAKilledOne(t *testing.T) {
 		ops = append(ops, op)
 	}
 	// A key made on one replica is good on the other; so is what was ordered.
-	b.eventually(10*time.Second, "operations in progress", func() error {
+	b.eventually(time.Minute, "operations in progress", func() error {
 		for _, op := range ops {
 			if st := b.must(http.StatusOK, "GET", op, nil).object(t).str("operationState"); st == "PROCESSING" {
 				return nil
@@ -77,7 +77,7 @@ func TestReplicaTakesOverFromAKilledOne(t *testing.T) {
 	// Two functions of 1.5 s each follow one another; the lease is 5 s.
 	took := time.Since(from)
 	t.Logf("20 slices completed %v after the kill", took.Round(10*time.Millisecond))
-	if took > 25*time.Second {
+	if took > time.Minute {
 		t.Errorf("takeover and the rest took %v", took)
 	}
 	var slices []object
@@ -96,7 +96,7 @@ func TestDatabaseGoneAndBack(t *testing.T) {
 	tenant := a.slow(500)
 	_, before := a.submit(pair(tenant, "before"))
 	db.Stop(t)
-	a.eventually(20*time.Second, "a clear answer without the database", func() error {
+	a.eventually(time.Minute, "a clear answer without the database", func() error {
 		ans, err := a.call("POST", "/iotSlices", pair(tenant, "during"))
 		if err != nil {
 			return err
@@ -110,7 +110,7 @@ func TestDatabaseGoneAndBack(t *testing.T) {
 		t.Errorf("readyz without the database: %v %v", resp, err)
 	}
 	db.Again(t)
-	a.eventually(30*time.Second, "serving again", func() error {
+	a.eventually(time.Minute, "serving again", func() error {
 		ans, err := a.call("GET", "/iotSlices", nil)
 		if err == nil && ans.status != http.StatusOK {
 			err = fmt.Errorf("status %d: %s", ans.status, ans.body)

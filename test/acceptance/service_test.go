@@ -123,7 +123,7 @@ func (s *service) tryLaunch(env ...string) error {
 	s.done = done
 	cmd := s.cmd
 	go func() { _ = cmd.Wait(); close(done) }()
-	return poll(20*time.Second, func() error {
+	return poll(time.Minute, func() error {
 		if s.exited() {
 			return stop{fmt.Errorf("osmosliced ended: %s", tail(s.log.String()))}
 		}
