@@ -14,7 +14,7 @@ for arch in amd64 arm64; do
 	done
 	go build -trimpath -ldflags "$ldflags" -o "dist/$name/demo" ./test/demo
 	go build -trimpath -ldflags "$ldflags" -o "dist/$name/devices" ./test/devices/cmd/devices
-	cp -r README.md CHANGELOG.md LICENSE swagger.yaml docs "dist/$name/"
+	cp -r README.md CHANGELOG.md LICENSE swagger.yaml docs examples "dist/$name/"
 	tar -C dist -czf "dist/$name.tar.gz" --owner=0 --group=0 --sort=name "$name"
 	rm -rf "dist/${name:?}"
 	echo "dist/$name.tar.gz $(stat -c %s "dist/$name.tar.gz") bytes"

@@ -14,6 +14,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/osmoslice/osmoslice/internal/version"
 )
 
 func main() {
@@ -33,6 +35,7 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	level := flags.String("log-level", "info", "debug, info, warn or error")
+	tellVersion := flags.Bool("version", false, "print the version and exit")
 	start := serve(flags)
 	if err := parse(flags, args, prefix, env); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -40,6 +43,10 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 		}
 		fmt.Fprintf(stderr, "%s: %v\n", name, err)
 		return 2
+	}
+	if *tellVersion {
+		fmt.Fprintln(stderr, "lite-server", version.String())
+		return 0
 	}
 	log, err := newLog(stderr, *level)
 	if err != nil {

@@ -52,7 +52,7 @@ func start(t *testing.T, env []string, args ...string) *process {
 	}
 	go func() { p.ended <- p.cmd.Wait() }()
 	t.Cleanup(func() { p.signal(t, syscall.SIGKILL) })
-	for end := time.Now().Add(15 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		if text, err := os.ReadFile(ports); err == nil {
 			if err := json.Unmarshal(text, &p.ports); err != nil {
 				t.Fatal(err)
@@ -80,9 +80,9 @@ func (p *process) signal(t *testing.T, s os.Signal) error {
 	case err := <-p.ended:
 		p.ended <- err
 		return err
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		_ = p.cmd.Process.Kill()
-		t.Errorf("still there 20 s after %s", s)
+		t.Errorf("still there a minute after %s", s)
 		return errors.New("did not end")
 	}
 }
@@ -199,7 +199,7 @@ func TestKilledServerKeepsWhatItAcknowledged(t *testing.T) {
 
 // publishMQTT publishes until the server dies, many at once.
 func (p *process) publishMQTT(stop <-chan struct{}, acked *ledger, thing, key, channel, name string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	m, err := mqtt.Dial(ctx, mqtt.ClientOptions{Address: "tcp://" + p.ports["mqtt"], ClientID: name, Username: thing, Password: key})
 	if err != nil {
@@ -358,7 +358,7 @@ func TestCalledWrongly(t *testing.T) {
 		{"channel", 1, none, []string{"stream", "--listen", "127.0.0.1:0"}},
 	} {
 		var stderr bytes.Buffer
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		if code := run(ctx, c.args, c.env, &stderr); code != c.code || !strings.Contains(stderr.String(), c.says) {
 			t.Errorf("%v: exit %d, want %d, and %q in:\n%s", c.args, code, c.code, c.says, stderr.String())
 		}

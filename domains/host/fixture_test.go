@@ -56,7 +56,7 @@ func newFixture(t testing.TB) *fixture {
 
 // end deletes whatever a test left and asserts that nothing else remains.
 func (f *fixture) end(t testing.TB) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	f.site.Connection = json.RawMessage(`{"hostId":"host-a"}`)
 	f.d = New(f.o)

@@ -61,7 +61,7 @@ func service(file string) {
 }
 
 func (o order) carryOut(d *Driver) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, w := range o.Wishes {
 		var err error
@@ -120,7 +120,7 @@ func (f *fixture) options(t testing.TB) Options {
 }
 
 func (f *fixture) ctx(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -136,7 +136,7 @@ func (f *fixture) until(t testing.TB, ref domain.Ref, what string, ok func(domai
 	t.Helper()
 	tick := time.NewTicker(3 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(20 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		st, err := f.d.Observe(f.ctx(t), ref)
 		if err != nil {

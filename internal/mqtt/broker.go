@@ -11,6 +11,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
@@ -87,14 +88,19 @@ type SubscribeHandler interface {
 // Options configure a [Broker]. The zero value of every field but Address and
 // Handler has a sensible meaning.
 type Options struct {
-	Address        string // host:port; port 0 picks one
-	TLS            *tls.Config
-	Handler        Handler
-	Log            *slog.Logger
-	MaxPacket      int           // bytes, default 256 KiB
-	MaxClients     int           // connections, default 16384
-	Window         int           // unacknowledged publishes per connection, default 256
-	ClientQueue    int           // messages waiting to be written per connection, default 64
+	Address     string // host:port; port 0 picks one
+	TLS         *tls.Config
+	Handler     Handler
+	Log         *slog.Logger
+	MaxPacket   int // bytes, default 256 KiB
+	MaxClients  int // connections, default 16384
+	Window      int // unacknowledged publishes per connection, default 256
+	ClientQueue int // messages waiting for one subscriber, default 64
+	// CutSlow ends the session of a subscriber at QoS 1 or 2 for which more
+	// than ClientQueue messages wait, so that it learns it lost some. Without
+	// it the broker drops what is too much, which only Dropped tells: right
+	// where every message is sent again until it is acknowledged.
+	CutSlow        bool
 	SessionExpiry  time.Duration // how long a session outlives its connection, default 1 h
 	MaxSessions    int           // sessions of one principal, stored ones included, default 64
 	Retain         bool          // keep retained messages (in memory)
@@ -119,6 +125,8 @@ type Broker struct {
 	inline   *mochi.Client
 	hook     *hook
 	listener *listener
+
+	dropped atomic.Int64 // for subscribers whose session was ended
 
 	mu     sync.Mutex
 	conns  map[string]map[*conn]struct{}  // connections by principal
@@ -181,6 +189,12 @@ func (b *Broker) Addr() net.Addr { return b.listener.inner.Addr() }
 // Clients is the number of connections at present.
 func (b *Broker) Clients() int { return int(b.listener.open.Load()) }
 
+// Dropped is the number of messages that subscribers did not get because too
+// many waited for them already.
+func (b *Broker) Dropped() int64 {
+	return atomic.LoadInt64(&b.server.Info.MessagesDropped) + atomic.LoadInt64(&b.server.Info.InflightDropped) + b.dropped.Load()
+}
+
 // Publish delivers a message of the broker's own to all subscribers, without
 // asking the handler's Publish. token, when not empty, names the message in
 // [DeliveryHandler] and travels as MQTT 5 user property "id".
@@ -219,11 +233,16 @@ func (b *Broker) Disconnect(principal string) {
 	for _, id := range ids {
 		if cl, ok := b.server.Clients.Get(id); ok {
 			cl.Stop(packets.ErrNotAuthorized)
-			cl.ClearInflights()
-			b.server.UnsubscribeClient(cl)
-			b.server.Clients.Delete(id)
+			b.forgetClient(cl)
 		}
 	}
+}
+
+// forgetClient forgets what mochi keeps for a session.
+func (b *Broker) forgetClient(cl *mochi.Client) {
+	cl.ClearInflights()
+	b.server.UnsubscribeClient(cl)
+	b.server.Clients.Delete(cl.ID)
 }
 
 // Close disconnects every client and stops listening.

@@ -29,6 +29,8 @@
 //   - After [Broker.Disconnect] returns, the principal has no connection and no
 //     stored session.
 //   - A client that does not read its acknowledgements delays nobody else.
+//   - With CutSlow, a subscriber at QoS 1 or 2 gets every message relayed to it
+//     or sees its session end; without, what is too much is dropped and counted.
 //   - Packets above MaxPacket are refused before their body is read; a
 //     connection that sends no CONNECT is closed after ConnectTimeout.
 //

@@ -39,6 +39,8 @@ func (h *hook) Provides(event byte) bool {
 		return h.deliveries != nil
 	case mochi.OnSubscribed:
 		return h.subscribes != nil
+	case mochi.OnPublishDropped:
+		return h.broker.options.CutSlow
 	}
 	return false
 }
@@ -105,6 +107,12 @@ func (h *hook) OnACLCheck(cl *mochi.Client, topic string, write bool) bool {
 	}
 	if write {
 		return h.mayWrite(c.principal, topic)
+	}
+	// mochi would drop what exceeds the messages in flight and tell nobody.
+	if h.broker.options.CutSlow && cl.State.Inflight.Len() >= int(h.broker.server.Options.Capabilities.MaximumInflight) {
+		h.broker.dropped.Add(1)
+		h.overrun(cl, c)
+		return false
 	}
 	if rest, ok := cutShare(topic); ok {
 		topic = rest
@@ -258,6 +266,35 @@ func (h *hook) OnWill(cl *mochi.Client, will mochi.Will) (mochi.Will, error) {
 		})
 	}
 	return mochi.Will{TopicName: mochi.SysPrefix + "/will"}, nil
+}
+
+// OnPublishDropped ends a session that was promised what was dropped for it.
+func (h *hook) OnPublishDropped(cl *mochi.Client, _ packets.Packet) {
+	c := connOf(cl)
+	if c == nil {
+		return
+	}
+	for _, sub := range cl.State.Subscriptions.GetAll() {
+		if sub.Qos > 0 {
+			h.overrun(cl, c)
+			return
+		}
+	}
+}
+
+// overrun ends the session of a subscriber that does not keep up: when it
+// connects again it is told that there is none, and knows that it lost
+// something. It does not wait for the connection, which takes nothing any more.
+func (h *hook) overrun(cl *mochi.Client, c *conn) {
+	if !c.overrun.CompareAndSwap(false, true) {
+		return
+	}
+	// Forgotten before it can connect again, unless it has done so.
+	if now, ok := h.broker.server.Clients.Get(cl.ID); ok && now == cl {
+		h.broker.forgetClient(cl)
+	}
+	h.broker.options.Log.Warn("mqtt subscriber too slow, its session was ended", "principal", c.principal)
+	go c.cut(packets.ErrQuotaExceeded)
 }
 
 // OnQosPublish learns the packet id that a message of ours got.

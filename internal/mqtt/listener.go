@@ -85,6 +85,8 @@ type conn struct {
 	principal string
 	session   string // "" until it is registered
 
+	overrun atomic.Bool // too many messages waited: being cut
+
 	once  sync.Once
 	done  chan struct{} // closed with the connection
 	slots chan struct{} // one per publish that waits for its outcome

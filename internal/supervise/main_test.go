@@ -173,7 +173,7 @@ func (b *bench) until(what string, ok func(State) bool) State {
 	b.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(15 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		st, _, err := b.u.State(b.Context())
 		if err == nil && ok(st) {
@@ -203,7 +203,7 @@ func (b *bench) deaf() {
 
 // end removes the unit and asserts that nothing of it is left.
 func (b *bench) end() {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := b.u.Remove(ctx, ""); err != nil {
 		b.Error(err)

@@ -58,7 +58,7 @@ func (s *service) rollsBack(o object, words ...string) {
 }
 
 func TestNeverReadyIsUndoneWithItsCause(t *testing.T) {
-	s := start(t, "--operations-steptimeout", "3s", "--operations-maxattempts", "2")
+	s := start(t, "--operations-steptimeout", "8s", "--operations-maxattempts", "2")
 	tenant := s.prepare("acme")
 	tool(t, "sleep")
 	s.product(tenant, "sleeper", "sleep", "", "600")

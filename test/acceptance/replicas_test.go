@@ -77,7 +77,7 @@ func TestReplicaTakesOverFromAKilledOne(t *testing.T) {
 	// Two functions of 1.5 s each follow one another; the lease is 5 s.
 	took := time.Since(from)
 	t.Logf("20 slices completed %v after the kill", took.Round(10*time.Millisecond))
-	if took > 25*time.Second {
+	if took > time.Minute {
 		t.Errorf("takeover and the rest took %v", took)
 	}
 	var slices []object

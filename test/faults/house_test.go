@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,6 +49,7 @@ type house struct {
 	t       *testing.T
 	dir     string
 	bin     string
+	on      []string // what runs the binaries: nothing, or an emulator
 	address map[string]string
 
 	mu    sync.Mutex // guards procs: one start or kill at a time
@@ -62,7 +64,13 @@ func newHouse(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{t: t, dir: t.TempDir(), bin: bin, address: map[string]string{}, procs: map[string]*exec.Cmd{}, kills: map[string]int{}}
+	return houseOf(t, bin)
+}
+
+// houseOf is a house of other binaries, run by on.
+func houseOf(t *testing.T, bin string, on ...string) *house {
+	t.Helper()
+	h := &house{t: t, dir: t.TempDir(), bin: bin, on: on, address: map[string]string{}, procs: map[string]*exec.Cmd{}, kills: map[string]int{}}
 	for _, name := range []string{"gateway-api", "gateway-mqtt", "gateway-http", "server-api", "server-mqtt"} {
 		h.address[name] = freeTCP(t)
 	}
@@ -127,14 +135,15 @@ func (h *house) start(name string) {
 		return
 	}
 	defer log.Close()
-	cmd := exec.Command(filepath.Join(h.bin, "lite-"+name), args...)
+	line := append(append(slices.Clone(h.on), filepath.Join(h.bin, "lite-"+name)), args...)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		h.t.Error(err)
 		return
 	}
 	h.procs[name] = cmd
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		resp, err := http.Get("http://" + h.address[name+"-api"] + "/healthz")
 		if err == nil {

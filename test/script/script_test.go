@@ -67,7 +67,7 @@ func serve(dir string) (server, keyFile string, stop func(), err error) {
 		return "", "", nil, err
 	}
 	return a.URL(), filepath.Join(dir, app.AdminKeyFile), func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		_ = a.Stop(ctx)
 	}, nil

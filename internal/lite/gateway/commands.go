@@ -72,6 +72,9 @@ func (g *Gateway) push(name string) {
 			return
 		}
 		for _, c := range pending {
+			if !g.flights.begin(name, c.ID, time.Now()) {
+				continue
+			}
 			topic := "devices/" + name + "/commands/" + c.Resource
 			if err := broker.Publish(topic, c.text(), 1, c.ID); err != nil {
 				g.log.Warn("command", "id", c.ID, "error", err)
@@ -85,6 +88,7 @@ func (g *Gateway) push(name string) {
 // finish ends a command and reports its state to the server.
 func (g *Gateway) finish(device, id, state, reason string) {
 	c, ok := g.registry.finish(device, id, state, reason, time.Now())
+	g.flights.end(device, id)
 	if !ok {
 		return
 	}

@@ -13,3 +13,6 @@ func (g *Gateway) Totals() map[string]uint64 {
 	}
 	return out
 }
+
+// DroppedCommands is how many commands the broker dropped on their way.
+func (g *Gateway) DroppedCommands() int64 { return g.mqtt.Load().Dropped() }

@@ -120,7 +120,7 @@ func FuzzCoAPIngest(f *testing.F) {
 			return
 		}
 		_, _ = conn.Write(datagram)
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		answer, err := good.Post(ctx, "/ingest/c/t", message.TextPlain, strings.NewReader("1"), message.Option{ID: message.URIQuery, Value: []byte("auth=secret-of-c")})
 		if err != nil || answer.Code() != codes.Changed {

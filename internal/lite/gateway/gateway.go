@@ -81,6 +81,7 @@ type Gateway struct {
 	uplink   *uplinker
 	log      *slog.Logger
 	poll     *wakers // devices waiting for commands
+	flights  *flights
 
 	api  *http.Server
 	http *http.Server
@@ -98,7 +99,7 @@ func New(c Config) (*Gateway, error) {
 	if err := c.defaults(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{config: c, log: c.Log, poll: newWakers(), ports: map[string]string{}, stop: make(chan struct{})}
+	g := &Gateway{config: c, log: c.Log, poll: newWakers(), flights: newFlights(), ports: map[string]string{}, stop: make(chan struct{})}
 	if err := g.open(); err != nil {
 		return nil, errors.Join(err, g.release())
 	}

@@ -335,7 +335,7 @@ func TestCommandsReachDevices(t *testing.T) {
 					if c.Resource != "led" || c.Value != step.value {
 						t.Fatalf("got %+v, want %s", c, step.value)
 					}
-				case <-time.After(10 * time.Second):
+				case <-time.After(time.Minute):
 					t.Fatalf("%s: nothing arrived", step.id)
 				}
 				eventually(t, step.id+" delivered", func() bool { return state(step.id) == "DELIVERED" })
@@ -369,7 +369,7 @@ func TestCommandFromTheServer(t *testing.T) {
 			if c.Resource != "level" || c.Value != "0.5" {
 				t.Fatalf("%+v", c)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("%s did not reach the device", payload)
 		}
 	}

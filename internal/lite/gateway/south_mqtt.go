@@ -99,10 +99,14 @@ func (s *southMQTT) accept(d *device, recs recordList, before *tally, done func(
 	return err
 }
 
-// Delivered ends a command whose PUBACK came.
+// Delivered ends a command whose PUBACK came; the next may follow.
 func (s *southMQTT) Delivered(principal, token string) {
 	s.g.finish(principal, token, stateDelivered, "")
+	s.g.push(principal)
 }
 
 // Subscribed sends what waited for the device.
-func (s *southMQTT) Subscribed(principal, _ string) { s.g.push(principal) }
+func (s *southMQTT) Subscribed(principal, _ string) {
+	s.g.flights.restart(principal)
+	s.g.push(principal)
+}

@@ -142,27 +142,6 @@ func (s *Server) commandByID(ctx context.Context, channelID, id string) (command
 	return c, nil
 }
 
-// resend publishes the commands that wait in a channel, in the order they came:
-// a gateway has just subscribed.
-func (s *Server) resend(ctx context.Context, channelID string) error {
-	rows, err := s.db.read.QueryContext(ctx, `SELECT payload FROM commands WHERE channel = ? AND state = 'PENDING' AND expires > ? AND payload IS NOT NULL
-		ORDER BY updated LIMIT 1000`, channelID, s.options.Now().UnixMicro())
-	if err != nil {
-		return storeFault(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var payload []byte
-		if err := rows.Scan(&payload); err != nil {
-			return storeFault(err)
-		}
-		if err := s.broker.Publish(commandTopic(channelID), payload, 1, ""); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
 // sweepCommands forgets commands that are long over.
 func (sw *sweeper) sweepCommands(ctx context.Context) error {
 	before := sw.server.options.Now().Add(-keepCommands).UnixMicro()

@@ -40,7 +40,7 @@ func startServer(t testing.TB, change func(*Options)) *Server {
 
 func stopServer(t testing.TB, s *Server) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := s.Close(ctx); err != nil {
 		t.Error(err)
@@ -156,7 +156,7 @@ func (h *house) total(c client) int64 {
 // dial connects over MQTT.
 func (h *house) dial(c client, onMessage func(string, []byte)) (*mqtt.Client, error) {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(h.t.Context(), time.Minute)
 	defer cancel()
 	m, err := mqtt.Dial(ctx, mqtt.ClientOptions{
 		Address: "tcp://" + h.MQTT().String(), ClientID: "client-of-" + c.id, Username: c.id, Password: c.key, OnMessage: onMessage,
@@ -178,9 +178,9 @@ func (h *house) mustDial(c client, onMessage func(string, []byte)) *mqtt.Client 
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within 10 s: %s", what)
+			t.Fatalf("not within 60 s: %s", what)
 		}
 	}
 }
@@ -190,7 +190,7 @@ func gone(t *testing.T, m *mqtt.Client) {
 	t.Helper()
 	select {
 	case <-m.Done():
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the session was not cut")
 	}
 }

@@ -31,7 +31,7 @@ func TestBatchesAreStoredOnce(t *testing.T) {
 	send(c, stream+".4.2", 4, 5)   // long stored
 	send(other, stream+".1.1", 71) // another thing's sequence is its own
 	send(c, "edge-1.fedcba9876543210.1.1", 81)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	m := h.mustDial(c, nil)
 	for range 2 {
@@ -156,7 +156,7 @@ func TestHundredMegabytes(t *testing.T) {
 		t.Errorf("status %d, want 413", r.status)
 	}
 	m := h.mustDial(c, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := m.Publish(ctx, "channels/"+c.channel+"/messages", 1, body); err == nil {
 		t.Error("100 MB were taken over MQTT")
@@ -198,7 +198,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("the batch behind: status %d %s", r.status, r.body)
 	}
 	m := h.mustDial(c, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := m.Publish(ctx, "channels/"+c.channel+"/messages/"+stream+".1.400", 1, []byte(numbered(large...))); err == nil {
 		t.Error("acknowledged what was not stored")

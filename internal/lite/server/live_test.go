@@ -20,7 +20,7 @@ func TestLiveStreamTellsWhatIsStored(t *testing.T) {
 	live := h.live(c.channel, "Bearer "+testToken)
 	defer live.Close()
 	m := h.mustDial(c, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for i := range 20 {
 		at := begin.Add(time.Duration(i) * time.Second)
@@ -65,7 +65,7 @@ func TestCommandsGoDownAndStatesComeBack(t *testing.T) {
 	c := h.client("gw")
 	heard := make(chan string, 16)
 	m := h.mustDial(c, func(topic string, payload []byte) { heard <- topic + " " + string(payload) })
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := m.Subscribe(ctx, commandTopic(c.channel), 1); err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func TestCommandsWaitForTheGateway(t *testing.T) {
 	h.publish(c, http.StatusAccepted, `[{"n":"edge-1:command:c-2","vs":"DELIVERED"}]`)
 	heard := make(chan string, 16)
 	m := h.mustDial(c, func(_ string, payload []byte) { heard <- string(payload) })
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := m.Subscribe(ctx, commandTopic(c.channel), 1); err != nil {
 		t.Fatal(err)

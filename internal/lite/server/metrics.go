@@ -67,6 +67,9 @@ func (m *metrics) observe(s *Server) {
 	gauge("series", "Series of points.", func() float64 { return float64(s.writer.series.size()) })
 	gauge("live_readers", "Open live streams.", func() float64 { return float64(s.live.size()) })
 	gauge("mqtt_clients", "MQTT connections.", func() float64 { return float64(s.broker.Clients()) })
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Namespace: "lite_server", Name: "mqtt_dropped_total", Help: "Messages that slow MQTT subscribers did not get.",
+	}, func() float64 { return float64(s.broker.Dropped()) }))
 	gauge("queue_requests", "Requests that wait for the writer.", func() float64 { return float64(len(s.writer.queue)) })
 	gauge("database_bytes", "Size of the database file.", func() float64 {
 		info, err := os.Stat(s.db.path)

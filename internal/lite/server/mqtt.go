@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"strings"
-	"time"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/mqtt"
@@ -17,6 +16,7 @@ type sessions struct{ server *Server }
 var (
 	_ mqtt.Handler          = sessions{}
 	_ mqtt.SubscribeHandler = sessions{}
+	_ mqtt.DeliveryHandler  = sessions{}
 )
 
 // Authenticate answers the thing behind a connection.
@@ -73,14 +73,15 @@ func (h sessions) Subscribed(thing, filter string) {
 	if !ok || rest != "commands" && rest != "#" && rest != "+" && rest != "commands/#" {
 		return
 	}
-	h.server.background.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
+	h.server.resends.start(channel, func(ctx context.Context) {
 		if err := h.server.resend(ctx, channel); err != nil {
 			h.server.log.Warn("commands not sent again", "thing", thing, "channel", channel, "error", err)
 		}
 	})
 }
+
+// Delivered lets the next command follow the one a gateway took.
+func (h sessions) Delivered(_, token string) { h.server.resends.settle(token) }
 
 // splitBatch takes the name of a batch off the end of a subtopic.
 func splitBatch(subtopic string) (string, batch) {

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
@@ -47,6 +46,9 @@ type Options struct {
 
 // maxBodies bounds the messages that are read over HTTP at the same time.
 const maxBodies = 64
+
+// mqttQueue bounds the messages that wait for one MQTT subscriber.
+const mqttQueue = 1024
 
 // minToken is the length of an administrator's token, in characters.
 const minToken = 16
@@ -95,8 +97,7 @@ type Server struct {
 	http     *http.Server
 	bodies   chan struct{} // one for each message body being read over HTTP
 	failed   chan error
-	// background holds what a subscription started.
-	background sync.WaitGroup
+	resends  *resends
 }
 
 // Start opens the database, listens and serves until Close.
@@ -104,7 +105,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err := o.defaults(); err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, log: o.Log, admin: hashKey(o.Token), live: newHub(), metrics: newMetrics(o.Log), bodies: make(chan struct{}, maxBodies), failed: make(chan error, 1)}
+	s := &Server{options: o, log: o.Log, admin: hashKey(o.Token), live: newHub(), metrics: newMetrics(o.Log), bodies: make(chan struct{}, maxBodies), failed: make(chan error, 1), resends: newResends()}
 	if err := s.open(ctx); err != nil {
 		s.abandon()
 		return nil, fmt.Errorf("lite server: %w", err)
@@ -132,6 +133,7 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	s.broker, err = mqtt.NewBroker(mqtt.Options{
 		Address: s.options.ListenMQTT, TLS: s.options.TLS, Handler: sessions{s}, Log: s.log, MaxPacket: s.options.MaxMessage + 4096,
+		ClientQueue: mqttQueue, CutSlow: true,
 	})
 	if err != nil {
 		return err
@@ -180,7 +182,7 @@ func (s *Server) Close(ctx context.Context) error {
 	// connections go.
 	s.writer.close()
 	err = errors.Join(err, s.broker.Close())
-	s.background.Wait()
+	s.resends.close()
 	return errors.Join(err, s.db.close())
 }
 

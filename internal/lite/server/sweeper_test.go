@@ -30,7 +30,7 @@ func fill(h *house, c client, name string, at time.Time, n int, step time.Durati
 
 func (h *house) sweep() {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(h.t.Context(), time.Minute)
 	defer cancel()
 	if err := h.sweeper.sweep(ctx); err != nil {
 		h.t.Fatal(err)
