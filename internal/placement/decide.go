@@ -42,12 +42,15 @@ func Decide(st State, demands []Demand, o Options) Decision {
 	if err != nil {
 		return rejectAll(demands, o, err)
 	}
-	s := claim()
-	s.reset(st, o, o.objective())
-	outcomes := s.build(demands)
-	Strategies[o.Strategy](s)
-	d := s.decision(outcomes)
-	s.release()
+	d, ok := kept(st, demands, &o)
+	if !ok {
+		s := claim()
+		s.reset(st, o, o.objective())
+		outcomes := s.build(demands)
+		Strategies[o.Strategy](s)
+		d = s.decision(outcomes)
+		s.release()
+	}
 	if o.Explain {
 		d.Explanations = Explain(st, demands, o, &d)
 	}
@@ -207,10 +210,8 @@ func (s *search) loadDemand(dem int32) {
 	for u := range c.units {
 		un := &c.units[u]
 		e := elem{unit: un, sites: at.sites[u], floor: at.floor[u][0], req: un.req, home: -1, at: -1, dem: dem, fbase: fbase}
-		e.pref = &s.obj.preference[0]
-		if un.minLatency <= s.obj.LatencyBoundMS {
-			e.pref, e.floor = &s.obj.preference[1], at.floor[u][1]
-		}
+		tight := un.tightness(s.obj)
+		e.pref, e.floor = &s.obj.preference[tight], at.floor[u][tight]
 		s.elems = append(s.elems, e)
 	}
 	d.last = int32(len(s.elems))

@@ -71,15 +71,14 @@ func (s *search) pair(from, to int32) *pairState {
 	}
 	t.slots[i] = pairSlot{t.stamp, int32(len(t.list)), key}
 	p := pairState{from: from, to: to}
-	path, ok := s.snap.Path(from, to)
-	if ok {
-		p.ok, p.latency, p.loss, p.cap = true, path.LatencyMS, path.Loss, path.BandwidthKbit
+	row := s.ledger.linkRowOf(key)
+	if row != nil && s.resident {
+		p.ok, p.latency, p.loss, p.cap = row.ok, row.latency, row.loss, row.capacity
+	} else if path, ok := s.snap.Path(from, to); ok {
+		p.ok, p.latency, p.loss, p.cap = true, path.LatencyMS, path.Loss, boundless(path.BandwidthKbit)
 	}
-	if s.others && !s.opts.FactsAreFree {
-		p.others = s.ledger.links[topology.Pair{From: from, To: to}].kbit
-	}
-	if p.cap >= topology.Infinite {
-		p.cap = endless
+	if row != nil && s.others && !s.opts.FactsAreFree {
+		p.others = row.kbit
 	}
 	p.free = p.cap - p.others - s.opts.Headroom.BandwidthKbit
 	t.list = append(t.list, p)

@@ -16,9 +16,7 @@ func (s *search) decision(outcomes []Outcome) Decision {
 	d.Terms = s.terms()
 	d.Cost = d.Terms.Total()
 	d.Bound = min(s.bound(), d.Cost)
-	if d.Cost > 0 && d.Cost-d.Bound > 1e-9*d.Cost {
-		d.Gap = 100 * (d.Cost - d.Bound) / d.Cost
-	}
+	d.gap()
 	for k := range s.demands {
 		ds := &s.demands[k]
 		out := &d.Outcomes[ds.input]
@@ -233,17 +231,17 @@ func (s *search) rows(d *Decision) {
 }
 
 func (s *search) nodeVersion(n int32) uint64 {
-	if s.ledger == nil {
-		return 0
+	if r := s.ledger.nodeRow(n); r != nil {
+		return r.version
 	}
-	return s.ledger.node(n).version
+	return 0
 }
 
 func (s *search) linkVersion(from, to int32) uint64 {
-	if s.ledger == nil {
-		return 0
+	if r := s.ledger.linkRowOf(pairKey(from, to)); r != nil {
+		return r.version
 	}
-	return s.ledger.links[topology.Pair{From: from, To: to}].version
+	return 0
 }
 
 func (s *search) reportDisplaced(d *Decision, x displacement) {

@@ -26,6 +26,8 @@ type search struct {
 	touched []int32 // nodes looked at in this decision
 	others  bool    // other demands hold something
 
+	resident bool // the ledger's rows have the facts of the snapshot
+
 	steps     int64
 	limit     int64
 	budgetHit bool
@@ -156,6 +158,7 @@ func (s *search) release() {
 
 func (s *search) reset(st State, o Options, obj *objective) {
 	s.snap, s.ledger, s.opts, s.obj = st.Snapshot, st.Ledger, o, obj
+	s.resident = st.Ledger != nil && st.Ledger.facts == st.Snapshot
 	s.stamp++
 	if s.stamp == 0 || len(s.slots) < st.Snapshot.Size() {
 		s.slots = make([]nodeSlot, st.Snapshot.Size())
@@ -213,13 +216,21 @@ func (s *search) load(slot *nodeSlot, n int32) *nodeState {
 	*slot = nodeSlot{s.stamp, int32(s.used)}
 	st := &s.states[s.used/chunk][s.used%chunk]
 	s.used++
-	c, up := s.snap.Measured(n)
+	var c topology.Capacity
+	var up bool
+	row := s.ledger.nodeRow(n)
+	if row != nil && s.resident {
+		c, up = row.capacity, row.up
+	} else {
+		c, up = s.snap.Measured(n)
+		c = limitless(c)
+	}
 	*st = nodeState{up: up, head: -1}
 	st.inverse = [3]float64{inverse(c.CPU), inverse(c.Memory), inverse(c.Storage)}
-	if s.others && !s.opts.FactsAreFree && int(n) < len(s.ledger.nodes) {
-		st.used = s.ledger.nodes[n].used
+	if row != nil && s.others && !s.opts.FactsAreFree {
+		st.used = row.used
 	}
-	st.free = minus(minus(limitless(c), st.used), s.opts.Headroom.Node)
+	st.free = minus(minus(c, st.used), s.opts.Headroom.Node)
 	if !up {
 		st.free = topology.Capacity{CPU: -1, Memory: -1, Storage: -1}
 	}
@@ -235,12 +246,14 @@ func (s *search) load(slot *nodeSlot, n int32) *nodeState {
 const endless int64 = 1 << 60
 
 func limitless(c topology.Capacity) topology.Capacity {
-	for _, v := range [3]*int64{&c.CPU, &c.Memory, &c.Storage} {
-		if *v >= topology.Infinite {
-			*v = endless
-		}
+	return topology.Capacity{CPU: boundless(c.CPU), Memory: boundless(c.Memory), Storage: boundless(c.Storage)}
+}
+
+func boundless(v int64) int64 {
+	if v >= topology.Infinite {
+		return endless
 	}
-	return c
+	return v
 }
 
 // credit gives back what a given demand holds on a node: its own holdings are

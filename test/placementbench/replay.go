@@ -90,10 +90,12 @@ func (p *player) step(k int, steps *instance.StepReader, emit func(line) error) 
 	if err := p.ingest(k, steps); err != nil {
 		return err
 	}
+	p.ledger.Follow(p.snap)
 	t1 := cpu()
 	if err := p.prepare(k); err != nil {
 		return err
 	}
+	p.ledger.Follow(p.snap)
 	st := placement.State{Snapshot: p.snap, Ledger: p.ledger}
 	warm(p.o)
 	t1b := cpu()
