@@ -38,21 +38,52 @@ func (s *search) best(k int32) int32 {
 		}
 	}
 	sure := s.obj.Traffic * float64(q.sure)
-	low := s.phi(&s.roomiest, e.req) // no node is less loaded by it
 	for _, kind := range s.kindsByCost(e) {
-		prices := e.sites.unit[kind]
-		for j, n := range e.sites.byKind[kind] {
-			static := e.pref[kind] + e.unit.cores*prices[j]
-			if static+low+sure >= q.least && static+low+q.away+q.far >= q.found.cost {
-				break // sorted: no later node of this kind is better
-			}
-			s.consider(&q, n, static)
-		}
+		s.bestOf(&q, kind, sure)
 	}
 	if e.least < 0 && !math.IsInf(q.least, 1) {
 		e.least = q.least
 	}
 	return q.found.node
+}
+
+// byRoom is from how many sites of a kind on they are visited by their room
+// instead of their price.
+const byRoom = 16
+
+// bestOf considers the sites of one kind, as far as they may be better.
+func (s *search) bestOf(q *query, kind int, sure float64) {
+	e := q.e
+	prices := e.sites.unit[kind]
+	last := len(prices) - 1
+	if last >= byRoom && prices[0] == prices[last] && !s.opts.FactsAreFree {
+		s.roomiestOf(q, kind, e.pref[kind]+e.unit.cores*prices[0], sure)
+		return
+	}
+	low := s.phi(&s.roomiest, e.req) // no node is less loaded by it
+	for j, n := range e.sites.byKind[kind] {
+		static := e.pref[kind] + e.unit.cores*prices[j]
+		if static+low+sure >= q.least && static+low+q.away+q.far >= q.found.cost {
+			return // sorted: no later node of this kind is better
+		}
+		s.consider(q, n, static)
+	}
+}
+
+// roomiestOf is bestOf for sites that all have the same price: those with most
+// room come first, and the search ends where room alone costs too much.
+func (s *search) roomiestOf(q *query, kind int, static, sure float64) {
+	e := q.e
+	for _, r := range s.snap.Rooms(kind) {
+		u := float64(e.req.CPU) * inverse(r.CPU)
+		low := static + s.obj.Balance*u*u
+		if low+sure >= q.least && low+q.away+q.far >= q.found.cost {
+			return
+		}
+		if e.sites.has(r.Node) {
+			s.consider(q, r.Node, static)
+		}
+	}
 }
 
 // query is one search for the best node of a unit.

@@ -2,8 +2,8 @@ package placement
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/osmoslice/osmoslice/internal/topology"
 )
@@ -15,6 +15,7 @@ type displacement struct {
 	peer  int32 // the other node of a link, or -1
 	value float64
 	bound float64
+	text  string // once it has been described
 }
 
 type why uint8
@@ -375,29 +376,40 @@ func (s *search) pickOut(n int32, left, dim int) int32 {
 }
 
 // describe says in a sentence why a unit could not stay.
-func (s *search) describe(d displacement) string {
+func (s *search) describe(d *displacement) string {
 	e := &s.elems[d.elem]
-	node, peer := s.snap.ID(e.home), ""
-	if d.peer >= 0 && d.why != whyNode {
-		peer = s.snap.ID(d.peer)
+	b := append(append(s.text[:0], "node "...), s.snap.ID(e.home)...)
+	num := func(head string, v float64, unit string) {
+		b = append(strconv.AppendFloat(append(b, head...), v, 'f', -1, 64), unit...)
 	}
 	switch d.why {
 	case whyGone:
-		return fmt.Sprintf("node %s is not available", node)
+		b = append(b, " is not available"...)
 	case whyUnsuitable:
-		return fmt.Sprintf("node %s no longer satisfies its requirements", node)
+		b = append(b, " no longer satisfies its requirements"...)
 	case whyNode:
-		return fmt.Sprintf("node %s: %s %.0f needed with headroom > %.0f", node, dimName(int(d.peer)), d.bound+float64(part(s.opts.Headroom.Node, int(d.peer))), d.value)
+		b = append(append(b, ": "...), dimName(int(d.peer))...)
+		num(" ", d.bound+float64(part(s.opts.Headroom.Node, int(d.peer))), " needed with headroom")
+		num(" > ", d.value, "")
 	case whyNoLink:
-		return fmt.Sprintf("node %s: no link to or from %s", node, peer)
+		b = append(b, ": no link to or from "...)
 	case whyLatency:
-		return fmt.Sprintf("node %s: latency %g ms > %g ms to or from %s", node, d.value, d.bound, peer)
+		num(": latency ", d.value, " ms")
+		num(" > ", d.bound, " ms to or from ")
 	case whyLoss:
-		return fmt.Sprintf("node %s: loss %g > %g to or from %s", node, d.value, d.bound, peer)
+		num(": loss ", d.value, "")
+		num(" > ", d.bound, " to or from ")
 	case whyBandwidth:
-		return fmt.Sprintf("node %s: %.0f kbit/s given out > %.0f kbit/s to or from %s", node, d.bound, d.value, peer)
+		num(": ", d.bound, " kbit/s given out")
+		num(" > ", d.value, " kbit/s to or from ")
+	case whyApart:
+		b = append(b, ": must be apart from an element on "...)
 	}
-	return fmt.Sprintf("node %s: must be apart from an element on %s", node, peer)
+	if d.peer >= 0 && d.why != whyNode {
+		b = append(b, s.snap.ID(d.peer)...)
+	}
+	s.text = b
+	return string(b)
 }
 
 func dimName(d int) string { return [...]string{"cpu", "memory", "storage"}[d] }

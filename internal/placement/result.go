@@ -31,8 +31,8 @@ func (s *search) decision(outcomes []Outcome) Decision {
 		}
 		s.changes(&d, ds)
 	}
-	for _, x := range s.displaced {
-		s.reportDisplaced(&d, x)
+	for i := range s.displaced {
+		s.reportDisplaced(&d, &s.displaced[i])
 	}
 	s.rows(&d)
 	s.reportWaiting(&d)
@@ -118,9 +118,9 @@ func removeReason(ds *demandState, k int32) string {
 
 // moveReason says why a unit moved.
 func (s *search) moveReason(k int32) string {
-	for _, x := range s.displaced {
-		if x.elem == k {
-			return s.describe(x)
+	for i := range s.displaced {
+		if s.displaced[i].elem == k {
+			return s.cause(&s.displaced[i])
 		}
 	}
 	switch {
@@ -130,6 +130,14 @@ func (s *search) moveReason(k int32) string {
 		return "a better suited node has room again"
 	}
 	return "moved to make room: no plan was found without moving it"
+}
+
+// cause is describe, written once.
+func (s *search) cause(d *displacement) string {
+	if d.text == "" {
+		d.text = s.describe(d)
+	}
+	return d.text
 }
 
 // unchanged reports, without writing anything down, that a demand decided from
@@ -244,7 +252,7 @@ func (s *search) linkVersion(from, to int32) uint64 {
 	return 0
 }
 
-func (s *search) reportDisplaced(d *Decision, x displacement) {
+func (s *search) reportDisplaced(d *Decision, x *displacement) {
 	e := &s.elems[x.elem]
 	c := s.demands[e.dem].c
 	for i, m := range e.unit.members {
@@ -254,7 +262,7 @@ func (s *search) reportDisplaced(d *Decision, x displacement) {
 		}
 		if home >= 0 {
 			d.Displaced = append(d.Displaced, Move{Demand: d.Outcomes[s.demands[e.dem].input].Demand,
-				Element: c.source.Elements[m].ID, From: s.snap.ID(home), Reason: s.describe(x)})
+				Element: c.source.Elements[m].ID, From: s.snap.ID(home), Reason: s.cause(x)})
 		}
 	}
 }

@@ -51,6 +51,8 @@ type search struct {
 	closed      bool      // the optimum is proven
 	kinds       []int
 	near        []neighbour
+	nearA       []neighbour
+	text        []byte
 	todo        []int32
 	ids         []int32
 	ids2        []int32

@@ -34,6 +34,7 @@ type Snapshot struct {
 	size     int // indexes given out so far
 	count    int // nodes present
 	order    []int32
+	rooms    [][]Room // by kind
 	most     Capacity // no node has or had more
 	groups   *groupTable
 	changes  []Changes
