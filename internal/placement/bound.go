@@ -242,14 +242,10 @@ func (s *search) sharing(a, b int32, da, db, most float64) float64 {
 		cb := s.static(y, n) + s.baseMarginal(st, y.req) + s.sureTraffic(nearB, sureB, n) - y.least
 		return max(ca, 0)/da + max(cb, 0)/db
 	}
-	for kind := range x.sites.byKind {
-		prices := x.sites.unit[kind]
-		if len(prices) == 0 {
-			continue
-		}
-		alike := prices[0] == prices[len(prices)-1] && !s.opts.FactsAreFree
-		if alike {
-			sx, sy := x.pref[kind]+x.unit.cores*prices[0]-x.least, y.pref[kind]+y.unit.cores*prices[0]-y.least
+	for i := range x.sites.kinds {
+		kind, least := x.sites.kinds[i].kind, x.sites.kinds[i].least
+		if x.sites.kinds[i].alike && !s.opts.FactsAreFree {
+			sx, sy := x.pref[kind]+x.unit.cores*least-x.least, y.pref[kind]+y.unit.cores*least-y.least
 			for _, r := range s.snap.Rooms(kind) {
 				v := inverse(r.CPU)
 				ux, uy := float64(x.req.CPU)*v, float64(y.req.CPU)*v

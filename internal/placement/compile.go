@@ -15,7 +15,10 @@ import (
 // its cache of sites. Elements joined by affinity are one unit.
 type compiled struct {
 	lineage  *topology.Snapshot
-	source   *Demand // with its own copy of the lists
+	source   *Demand             // with its own copy of the lists
+	ids      []string            // of its elements
+	hashes   []uint64            // of the ids
+	takes    []topology.Capacity // what each element takes of its node
 	units    []unit
 	unitOf   []int32 // per element
 	flows    []cflow
@@ -80,8 +83,11 @@ func compile(s *topology.Snapshot, d *Demand) *compiled {
 	c := &compiled{lineage: s, source: d, unitOf: make([]int32, len(d.Elements))}
 	c.joinUnits(d)
 	c.index = make(map[string]int32, len(d.Elements))
+	c.ids, c.hashes, c.takes = make([]string, len(d.Elements)), make([]uint64, len(d.Elements)), make([]topology.Capacity, len(d.Elements))
 	for k := range d.Elements {
-		c.index[d.Elements[k].ID] = int32(k)
+		id := d.Elements[k].ID
+		c.index[id], c.ids[k], c.hashes[k] = int32(k), id, hashID(id)
+		c.takes[k] = d.Elements[k].Requirements.Hardware()
 	}
 	for k := range d.Flows {
 		c.addFlow(&d.Flows[k], int32(k))

@@ -246,10 +246,11 @@ func (s *search) flowEnd(d *demandState, u int32, fixed string) int32 {
 // findHomes finds the node that each unit holds.
 func (s *search) findHomes(d *demandState) {
 	c := d.c
-	for _, h := range d.held.elements {
+	for i := range d.held.elements {
+		h := &d.held.elements[i]
 		k := h.index
 		if !d.same {
-			k = c.elementIndex(h.id)
+			k = c.indexOf(d.held, i)
 		}
 		if k < 0 {
 			continue // no longer part of the demand
@@ -289,13 +290,38 @@ func mostCommon(list []int32) int32 {
 }
 
 func (c *compiled) elementIndex(id string) int32 {
-	if len(c.source.Elements) <= 16 {
-		return int32(slices.IndexFunc(c.source.Elements, func(e Element) bool { return e.ID == id }))
+	if len(c.ids) <= 16 {
+		return int32(slices.Index(c.ids, id))
 	}
 	if k, ok := c.index[id]; ok {
 		return k
 	}
 	return -1
+}
+
+// indexOf is elementIndex of an element that another form of the demand, or
+// none, was decided from. Most stand where they stood, or close by.
+func (c *compiled) indexOf(h *holding, at int) int32 {
+	e := &h.elements[at]
+	if h.spec == nil || e.index < 0 || len(c.ids) > 16 {
+		return c.elementIndex(e.id)
+	}
+	hash := h.spec.hashes[e.index]
+	for k, x := range c.hashes {
+		if x == hash && c.ids[k] == e.id {
+			return int32(k)
+		}
+	}
+	return -1
+}
+
+// hashID is FNV-1a.
+func hashID(id string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(id) {
+		h = (h ^ uint64(id[i])) * 1099511628211
+	}
+	return h
 }
 
 type capacity = topology.Capacity

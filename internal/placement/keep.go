@@ -93,11 +93,11 @@ func (s *search) displace(k int32, d displacement) {
 // missing, slow or lossy, pairs given out beyond their bandwidth, and groups
 // that should be apart. Flows to fixed nodes were dealt with by dropFixed.
 func (s *search) clashes() []clash {
-	var out []clash
+	out := s.found[:0]
 	for _, x := range s.broken {
 		f := &s.flows[x]
 		if from, to := s.end(f.a), s.end(f.b); f.a >= 0 && f.b >= 0 && from >= 0 && to >= 0 && from != to {
-			out = append(out, clash{[]int32{f.a, f.b}, s.whyFlow(f, from, to)})
+			out = append(out, clash{s.both(f.a, f.b), s.whyFlow(f, from, to)})
 		}
 	}
 	for k := range s.pairs.list {
@@ -110,7 +110,15 @@ func (s *search) clashes() []clash {
 	for k := range s.demands {
 		out = s.apartClashes(&s.demands[k], out)
 	}
+	s.found = out
 	return out
+}
+
+// both lists two units.
+func (s *search) both(a, b int32) []int32 {
+	s.arena = append(s.arena, a, b)
+	n := len(s.arena)
+	return s.arena[n-2 : n : n]
 }
 
 // whyFlow says what is wrong with a flow between two nodes.
@@ -181,7 +189,7 @@ func (s *search) apartClashes(d *demandState, out []clash) []clash {
 			for _, v := range group.units[i+1:] {
 				a, b := d.first+u, d.first+v
 				if na, nb := s.elems[a].at, s.elems[b].at; na >= 0 && nb >= 0 && s.together(group, na, nb) {
-					out = append(out, clash{[]int32{a, b}, displacement{why: whyApart, peer: nb}})
+					out = append(out, clash{s.both(a, b), displacement{why: whyApart, peer: nb}})
 				}
 			}
 		}
@@ -191,12 +199,13 @@ func (s *search) apartClashes(d *demandState, out []clash) []clash {
 
 // overloaded lists the nodes given out beyond their capacity.
 func (s *search) overloaded() []int32 {
-	var out []int32
+	out := s.over[:0]
 	for _, n := range s.touched {
 		if st := s.node(n); st.count > 0 && !within(noCapacity, st.free) {
 			out = append(out, n)
 		}
 	}
+	s.over = out
 	return out
 }
 
@@ -234,10 +243,11 @@ func (s *search) fewest(n int32) (count int, dim int) {
 		if missing <= 0 {
 			continue
 		}
-		var sizes []int64
+		sizes := s.sizes[:0]
 		for k := st.head; k >= 0; k = s.elems[k].next {
 			sizes = append(sizes, part(s.elems[k].req, d))
 		}
+		s.sizes = sizes
 		slices.SortFunc(sizes, func(a, b int64) int { return cmp.Compare(b, a) })
 		c := 0
 		for _, v := range sizes {

@@ -11,8 +11,9 @@ type pairState struct {
 	loss     float64
 	free     int64 // kbit/s that may still be given out; headroom already taken off
 	cap      int64
-	others   int64 // kbit/s given out to demands not given
-	delta    int64 // what the plan changes in the ledger's row
+	others   int64  // kbit/s given out to demands not given
+	version  uint64 // of the ledger's row
+	delta    int64  // what the plan changes in the ledger's row
 }
 
 // allows checks a flow against the pair's fixed qualities.
@@ -37,8 +38,8 @@ func (t *pairTable) reset(stamp uint32) {
 	t.stamp = stamp
 	t.list = t.list[:0]
 	if t.slots == nil {
-		t.slots = make([]pairSlot, 1024)
-		t.list = make([]pairState, 0, 256)
+		t.slots = make([]pairSlot, 64)
+		t.list = make([]pairState, 0, 32)
 	}
 }
 
@@ -76,6 +77,9 @@ func (s *search) pair(from, to int32) *pairState {
 		p.ok, p.latency, p.loss, p.cap = row.ok, row.latency, row.loss, row.capacity
 	} else if path, ok := s.snap.Path(from, to); ok {
 		p.ok, p.latency, p.loss, p.cap = true, path.LatencyMS, path.Loss, boundless(path.BandwidthKbit)
+	}
+	if row != nil {
+		p.version = row.version
 	}
 	if row != nil && s.others && !s.opts.FactsAreFree {
 		p.others = row.kbit

@@ -53,6 +53,13 @@ type search struct {
 	near        []neighbour
 	nearA       []neighbour
 	text        []byte
+	found       []clash
+	arena       []int32
+	sizes       []int64
+	over        []int32
+	was         []int32
+	planned     [3][]change // what the plan removes, migrates and adds
+	list        []change
 	todo        []int32
 	ids         []int32
 	ids2        []int32
@@ -123,7 +130,9 @@ type nodeState struct {
 	basePhi float64 // of others alone
 	phiNow  float64 // of used
 	changed bool
+	roomed  bool              // room is known
 	delta   topology.Capacity // what the plan changes in the ledger's row
+	room    topology.Capacity // what is free while the plan's changes are put in order
 }
 
 // idle keeps a few searches, so that their scratch survives garbage collection.
@@ -179,6 +188,10 @@ func (s *search) reset(st State, o Options, obj *objective) {
 	s.steps, s.limit, s.budgetHit, s.backstop = 0, o.Budget, false, false
 	s.movesBound, s.bounds, s.closed = 0, boundParts{}, false
 	s.tight, s.pressed = false, false
+	s.arena = s.arena[:0]
+	for k := range s.planned {
+		s.planned[k] = s.planned[k][:0]
+	}
 	s.broken, s.choice, s.rowsChanged = s.broken[:0], s.choice[:0], s.rowsChanged[:0]
 	if o.Backstop >= 0 {
 		s.started = time.Now()
