@@ -20,9 +20,12 @@ type compiled struct {
 	hashes   []uint64            // of the ids
 	takes    []topology.Capacity // what each element takes of its node
 	units    []unit
-	unitOf   []int32 // per element
+	unitOf   []int32      // per element
+	filters  [][]*Element // per unit: what its nodes must satisfy
+	keys     []string     // per unit: equal keys have equal sites
 	flows    []cflow
-	adjacent []int32 // flow indexes, grouped by unit
+	fixed    []string // node ids that flows end at
+	adjacent []int32  // flow indexes, grouped by unit
 	apart    []apartGroup
 	index    map[string]int32 // element by id
 	sites    atomic.Pointer[sitesCache]
@@ -32,10 +35,8 @@ type compiled struct {
 type unit struct {
 	req        topology.Capacity
 	cores      float64
-	members    []int32 // element indexes
-	filter     []*Element
-	key        string  // equal keys have equal sites
 	minLatency float64 // the tightest bound of its flows; +Inf when none
+	members    []int32 // element indexes
 	adj        []int32 // part of compiled.adjacent
 	apart      []int32 // indexes of compiled.apart
 }
@@ -43,11 +44,11 @@ type unit struct {
 // cflow is a flow between units, or between a unit and a fixed node.
 type cflow struct {
 	a, b       int32 // unit; -1: the fixed node
-	fixed      string
+	fixed      int32 // in compiled.fixed
+	index      int32 // in Demand.Flows
 	maxLatency float64
 	maxLoss    float64
 	kbit       int64
-	index      int32 // in Demand.Flows
 }
 
 // apartGroup is an anti-affinity or redundancy group with two or more units.
@@ -123,10 +124,11 @@ func (c *compiled) joinUnits(d *Demand) {
 		if r == int32(k) {
 			at[k] = int32(len(c.units))
 			c.units = append(c.units, unit{minLatency: math.Inf(1)})
+			c.filters = append(c.filters, nil)
 		}
 		u, e := &c.units[at[r]], &d.Elements[k]
 		u.members = append(u.members, int32(k))
-		u.filter = append(u.filter, e)
+		c.filters[at[r]] = append(c.filters[at[r]], e)
 		u.req = plus(u.req, e.Requirements.Hardware())
 		if e.LatencyMS > 0 {
 			u.minLatency = min(u.minLatency, e.LatencyMS)
@@ -139,7 +141,7 @@ func (c *compiled) joinUnits(d *Demand) {
 	for k := range c.units {
 		u := &c.units[k]
 		u.cores = float64(u.req.CPU) / 1000
-		u.key = filterKey(u.filter)
+		c.keys = append(c.keys, filterKey(c.filters[k]))
 	}
 }
 
@@ -156,7 +158,7 @@ func within(a, b topology.Capacity) bool {
 }
 
 func (c *compiled) addFlow(f *Flow, at int32) {
-	x := cflow{a: -1, b: -1, fixed: f.FromNode + f.ToNode, maxLatency: f.MaxLatencyMS, maxLoss: f.MaxLoss, kbit: f.BandwidthKbit, index: at}
+	x := cflow{a: -1, b: -1, maxLatency: f.MaxLatencyMS, maxLoss: f.MaxLoss, kbit: f.BandwidthKbit, index: at}
 	if f.From != "" {
 		x.a = c.unitOf[c.index[f.From]]
 	}
@@ -165,6 +167,10 @@ func (c *compiled) addFlow(f *Flow, at int32) {
 	}
 	if x.a == x.b {
 		return // joined by affinity: within one node
+	}
+	if x.a < 0 || x.b < 0 {
+		x.fixed = int32(len(c.fixed))
+		c.fixed = append(c.fixed, f.FromNode+f.ToNode)
 	}
 	if x.maxLatency == 0 {
 		x.maxLatency = math.Inf(1)

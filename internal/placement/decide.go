@@ -115,7 +115,7 @@ func (s *search) build(demands []Demand) []Outcome {
 		d := &demands[k]
 		outcomes[k].Demand = d.ID
 		c, err := s.compiledOf(d)
-		if err == nil && s.isDouble(demands, k) {
+		if s.isDouble(demands, k) && err == nil {
 			err = fault.Field("id", d.ID, "a demand given once")
 		}
 		if err != nil {
@@ -139,12 +139,20 @@ func (s *search) build(demands []Demand) []Outcome {
 	return outcomes
 }
 
+// isDouble reports whether a demand's id was given before.
 func (s *search) isDouble(demands []Demand, k int) bool {
 	if len(demands) == 1 {
 		return false
 	}
 	if len(demands) <= 64 {
-		return slices.ContainsFunc(demands[:k], func(o Demand) bool { return o.ID == demands[k].ID })
+		hash := hashID(demands[k].ID)
+		s.hashes = append(s.hashes[:k], hash)
+		for i, h := range s.hashes[:k] {
+			if h == hash && demands[i].ID == demands[k].ID {
+				return true
+			}
+		}
+		return false
 	}
 	if k == 0 {
 		s.seen = make(map[string]bool, len(demands))
@@ -233,11 +241,11 @@ func (s *search) loadDemand(dem int32) {
 	}
 }
 
-func (s *search) flowEnd(d *demandState, u int32, fixed string) int32 {
+func (s *search) flowEnd(d *demandState, u, fixed int32) int32 {
 	if u >= 0 {
 		return d.first + u
 	}
-	if i, ok := s.snap.Index(fixed); ok {
+	if i, ok := s.snap.Index(d.c.fixed[fixed]); ok {
 		return ^i
 	}
 	return unknownNode

@@ -139,11 +139,22 @@ func (s *search) pending() {
 			s.todo = append(s.todo, int32(k))
 		}
 	}
+	for _, k := range s.todo {
+		e := &s.elems[k]
+		e.share = share(e.req, total)
+	}
 	slices.SortFunc(s.todo, func(a, b int32) int {
 		x, y := &s.elems[a], &s.elems[b]
-		return cmp.Or(cmp.Compare(s.demands[x.dem].rank, s.demands[y.dem].rank),
-			cmp.Compare(min(x.sites.count, 4), min(y.sites.count, 4)),
-			cmp.Compare(share(y.req, total), share(x.req, total)), cmp.Compare(a, b))
+		if c := s.demands[x.dem].rank - s.demands[y.dem].rank; c != 0 {
+			return c
+		}
+		if c := min(x.sites.count, 4) - min(y.sites.count, 4); c != 0 {
+			return c
+		}
+		if x.share != y.share {
+			return cmp.Compare(y.share, x.share)
+		}
+		return cmp.Compare(a, b)
 	})
 }
 

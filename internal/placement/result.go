@@ -17,6 +17,7 @@ func (s *search) decision(outcomes []Outcome) Decision {
 	d.Cost = d.Terms.Total()
 	d.Bound = min(s.bound(), d.Cost)
 	d.gap()
+	s.plan = Plan{Remove: s.plan.Remove[:0], Migrate: s.plan.Migrate[:0], Add: s.plan.Add[:0]}
 	for k := range s.demands {
 		ds := &s.demands[k]
 		out := &d.Outcomes[ds.input]
@@ -31,6 +32,10 @@ func (s *search) decision(outcomes []Outcome) Decision {
 		}
 		s.changes(&d, ds)
 	}
+	d.Plan = Plan{Remove: exactly(s.plan.Remove), Migrate: exactly(s.plan.Migrate), Add: exactly(s.plan.Add)}
+	if len(s.displaced) > 0 {
+		d.Displaced = make([]Move, 0, len(s.displaced))
+	}
 	for i := range s.displaced {
 		s.reportDisplaced(&d, &s.displaced[i])
 	}
@@ -38,6 +43,14 @@ func (s *search) decision(outcomes []Outcome) Decision {
 	s.reportWaiting(&d)
 	d.Plan.Order = s.order()
 	return d
+}
+
+// exactly copies a list to one of its length.
+func exactly(list []Move) []Move {
+	if len(list) == 0 {
+		return nil
+	}
+	return append(make([]Move, 0, len(list)), list...)
 }
 
 func (s *search) assignments(ds *demandState) []Assignment {
@@ -89,10 +102,10 @@ func (s *search) changes(d *Decision, ds *demandState) {
 		n := s.nodeOf(ds, int32(k))
 		switch {
 		case was[k] < 0:
-			d.Plan.Add = append(d.Plan.Add, Move{Demand: id, Element: ids[k], To: s.snap.ID(n)})
+			s.plan.Add = append(s.plan.Add, Move{Demand: id, Element: ids[k], To: s.snap.ID(n)})
 			s.planned[2] = append(s.planned[2], change{from: -1, to: n, req: ds.c.takes[k]})
 		case was[k] != n:
-			d.Plan.Migrate = append(d.Plan.Migrate, Move{Demand: id, Element: ids[k], From: s.snap.ID(was[k]), To: s.snap.ID(n), Reason: s.moveReason(ds.first + ds.c.unitOf[k])})
+			s.plan.Migrate = append(s.plan.Migrate, Move{Demand: id, Element: ids[k], From: s.snap.ID(was[k]), To: s.snap.ID(n), Reason: s.moveReason(ds.first + ds.c.unitOf[k])})
 			s.planned[1] = append(s.planned[1], change{from: was[k], to: n, req: ds.c.takes[k]})
 		}
 	}
@@ -124,7 +137,7 @@ func (s *search) releases(d *Decision, ds *demandState) {
 }
 
 func (s *search) remove(d *Decision, ds *demandState, h *heldElement, reason string) {
-	d.Plan.Remove = append(d.Plan.Remove, Move{Demand: d.Outcomes[ds.input].Demand, Element: h.id, From: s.snap.ID(h.node), Reason: reason})
+	s.plan.Remove = append(s.plan.Remove, Move{Demand: d.Outcomes[ds.input].Demand, Element: h.id, From: s.snap.ID(h.node), Reason: reason})
 	s.planned[0] = append(s.planned[0], change{from: h.node, to: -1, req: h.take})
 }
 

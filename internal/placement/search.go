@@ -58,6 +58,8 @@ type search struct {
 	sizes       []int64
 	over        []int32
 	was         []int32
+	hashes      []uint64
+	plan        Plan        // under construction
 	planned     [3][]change // what the plan removes, migrates and adds
 	list        []change
 	todo        []int32
@@ -98,6 +100,7 @@ type elem struct {
 	unsure   bool    // one of choice
 	floor    float64 // proven: its least static cost on any node
 	least    float64 // proven: its cost without moves, on any node; -1: not yet known
+	share    float64 // of what all need together
 	locked   bool    // must not be ejected
 	returned bool    // went back to a better suited node
 }
@@ -160,6 +163,9 @@ func (s *search) release() {
 	clear(s.elems)
 	clear(s.demands)
 	clear(s.seen)
+	clear(s.plan.Remove)
+	clear(s.plan.Migrate)
+	clear(s.plan.Add)
 	idle.Lock()
 	defer idle.Unlock()
 	if len(idle.list) < maxIdle {

@@ -136,11 +136,11 @@ func (c *compiled) sitesOf(s *topology.Snapshot, obj *objective) *sitesCache {
 	k := &sitesCache{epoch: s.MemoEpoch(), obj: obj, sites: make([]*sites, len(c.units)), floor: make([][2]float64, len(c.units))}
 	for i := range c.units {
 		u := &c.units[i]
-		key := u.key
+		key, filter := c.keys[i], c.filters[i]
 		if obj.price != (priceKey{}) {
-			key = fmt.Sprint(u.key, "@", obj.price.energy, ",", obj.price.price)
+			key = fmt.Sprint(key, "@", obj.price.energy, ",", obj.price.price)
 		}
-		t := s.Memo(key, func() topology.Derived { return buildSites(s, u.filter, obj.price) }).(*sites)
+		t := s.Memo(key, func() topology.Derived { return buildSites(s, filter, obj.price) }).(*sites)
 		k.sites[i] = t
 		for bound := range k.floor[i] {
 			k.floor[i][bound] = t.floor(&obj.preference[bound], u.cores)

@@ -66,11 +66,11 @@ func (l *Ledger) stand(h *holding) *standing {
 	return g
 }
 
-func (c *compiled) standsAt(s *topology.Snapshot, unit int32, fixed string, at []int32) (int32, bool) {
+func (c *compiled) standsAt(s *topology.Snapshot, unit, fixed int32, at []int32) (int32, bool) {
 	if unit >= 0 {
 		return at[unit], true
 	}
-	return s.Index(fixed)
+	return s.Index(c.fixed[fixed])
 }
 
 func (g *standing) add(node int32, take topology.Capacity) {
