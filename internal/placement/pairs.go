@@ -2,18 +2,18 @@ package placement
 
 import "github.com/osmoslice/osmoslice/internal/topology"
 
-// pairState is one ordered pair of nodes during a decision.
+// pairState is one ordered pair of nodes during a decision, in one cache line.
 type pairState struct {
 	from, to int32
-	ok       bool
+	row      int32 // the ledger's, -1: none
 	flows    int32 // of the given demands, placed now
+	ok       bool
 	latency  float64
 	loss     float64
 	free     int64 // kbit/s that may still be given out; headroom already taken off
 	cap      int64
-	others   int64  // kbit/s given out to demands not given
-	version  uint64 // of the ledger's row
-	delta    int64  // what the plan changes in the ledger's row
+	others   int64 // kbit/s given out to demands not given
+	delta    int64 // what the plan changes in the ledger's row
 }
 
 // allows checks a flow against the pair's fixed qualities.
@@ -71,15 +71,17 @@ func (s *search) pair(from, to int32) *pairState {
 		i, _ = t.find(key)
 	}
 	t.slots[i] = pairSlot{t.stamp, int32(len(t.list)), key}
-	p := pairState{from: from, to: to}
-	row := s.ledger.linkRowOf(key)
+	p := pairState{from: from, to: to, row: -1}
+	var row *linkRow
+	if s.ledger != nil {
+		if p.row = s.ledger.links.find(key); p.row >= 0 {
+			row = &s.ledger.links.list[p.row]
+		}
+	}
 	if row != nil && s.resident {
 		p.ok, p.latency, p.loss, p.cap = row.ok, row.latency, row.loss, row.capacity
 	} else if path, ok := s.snap.Path(from, to); ok {
 		p.ok, p.latency, p.loss, p.cap = true, path.LatencyMS, path.Loss, boundless(path.BandwidthKbit)
-	}
-	if row != nil {
-		p.version = row.version
 	}
 	if row != nil && s.others && !s.opts.FactsAreFree {
 		p.others = row.kbit

@@ -45,6 +45,21 @@ func (s *search) decision(outcomes []Outcome) Decision {
 	return d
 }
 
+// piece answers an empty list with room for n, cut from one that several
+// demands share: one allocation for many of them, few enough that a demand which
+// keeps its piece does not keep much of others'.
+func piece[T any](from *[]T, n, all int) []T {
+	if cap(*from) < n {
+		*from = make([]T, 0, max(n, min(all, pieces)))
+	}
+	p := (*from)[:0:n]
+	*from = (*from)[n:cap(*from)][:0]
+	return p
+}
+
+// pieces is how many entries are allocated together.
+const pieces = 64
+
 // exactly copies a list to one of its length.
 func exactly(list []Move) []Move {
 	if len(list) == 0 {
@@ -54,7 +69,7 @@ func exactly(list []Move) []Move {
 }
 
 func (s *search) assignments(ds *demandState) []Assignment {
-	all := make([]Assignment, 0, len(ds.c.ids))
+	all := piece(&s.outcome, len(ds.c.ids), len(s.elems))
 	if ds.order != nil {
 		for _, k := range ds.order {
 			all = append(all, Assignment{ds.c.ids[k], s.snap.ID(s.nodeOf(ds, k))})
@@ -195,7 +210,7 @@ func (s *search) sameOrder(ds *demandState) bool {
 // holdingOf is what a placed demand will hold.
 func (s *search) holdingOf(ds *demandState) holding {
 	c := ds.c
-	h := holding{spec: c, elements: make([]heldElement, 0, len(c.ids))}
+	h := holding{spec: c, elements: piece(&s.heldElems, len(c.ids), len(s.elems))}
 	if ds.order != nil {
 		for _, k := range ds.order {
 			h.elements = append(h.elements, heldElement{c.ids[k], k, s.nodeOf(ds, k), c.takes[k]})
@@ -209,7 +224,7 @@ func (s *search) holdingOf(ds *demandState) holding {
 	if ds.last > ds.first {
 		fbase = s.elems[ds.first].fbase
 	}
-	h.flows = make([]heldFlow, 0, len(c.flows))
+	h.flows = piece(&s.heldFlows, len(c.flows), len(s.flows))
 	for k := range c.flows {
 		f := &s.flows[fbase+int32(k)]
 		if from, to := s.end(f.a), s.end(f.b); from != to && f.kbit > 0 && from >= 0 && to >= 0 {
@@ -274,7 +289,7 @@ func (s *search) rows(d *Decision) {
 	}
 	for k := range s.pairs.list {
 		if p := &s.pairs.list[k]; p.delta != 0 {
-			d.Rows = append(d.Rows, RowUse{From: s.snap.ID(p.from), To: s.snap.ID(p.to), Version: p.version, Kbit: p.delta})
+			d.Rows = append(d.Rows, RowUse{From: s.snap.ID(p.from), To: s.snap.ID(p.to), Version: s.linkVersion(p), Kbit: p.delta})
 		}
 	}
 }
@@ -284,6 +299,13 @@ func (s *search) nodeVersion(n int32) uint64 {
 		return r.version
 	}
 	return 0
+}
+
+func (s *search) linkVersion(p *pairState) uint64 {
+	if p.row < 0 {
+		return 0
+	}
+	return s.ledger.links.list[p.row].version
 }
 
 func (s *search) reportDisplaced(d *Decision, x *displacement) {

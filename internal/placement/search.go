@@ -59,7 +59,10 @@ type search struct {
 	over        []int32
 	was         []int32
 	hashes      []uint64
-	plan        Plan        // under construction
+	plan        Plan         // under construction
+	outcome     []Assignment // what piece cuts from
+	heldElems   []heldElement
+	heldFlows   []heldFlow
 	planned     [3][]change // what the plan removes, migrates and adds
 	list        []change
 	todo        []int32
@@ -163,6 +166,7 @@ func (s *search) release() {
 	clear(s.elems)
 	clear(s.demands)
 	clear(s.seen)
+	s.outcome, s.heldElems, s.heldFlows = nil, nil, nil
 	clear(s.plan.Remove)
 	clear(s.plan.Migrate)
 	clear(s.plan.Add)
