@@ -66,7 +66,6 @@ func heuristic(s *search) {
 	s.pressed = s.scarce()
 	s.serveByRank(s.todo)
 	s.readmit()
-	s.repack()
 	s.giveBackRoom()
 	if !s.pressed {
 		s.polish()
@@ -174,7 +173,7 @@ func (s *search) serve(units []int32) {
 		before := s.steps
 		ok := s.insert(k)
 		s.limit += s.steps - before // the budget is for searching, not for reading
-		if !ok && !s.eject(k, 2, false) {
+		if !ok && !s.eject(k, s.depth(), false) && !(s.pressed && s.collect(k)) {
 			failed = append(failed, k)
 		}
 	}
@@ -184,7 +183,7 @@ func (s *search) serve(units []int32) {
 			continue
 		}
 		s.trail = s.trail[:0]
-		if !s.insert(k) && !s.eject(k, 2, false) && !s.replan(k, false) && !s.eject(k, 3, true) && !s.replan(k, true) {
+		if !s.insert(k) && !s.eject(k, s.depth(), false) && !s.replan(k, false) && !s.collect(k) && (s.pressed || !s.eject(k, 3, true) && !s.replan(k, true)) {
 			s.giveUp(k)
 		}
 	}
@@ -205,7 +204,7 @@ func (s *search) giveUp(k int32) {
 		if dem == own {
 			return
 		}
-		if s.insert(k) || s.eject(k, 2, false) {
+		if s.insert(k) || s.eject(k, s.depth(), false) {
 			return
 		}
 		s.demands[dem].waiting = false
@@ -283,7 +282,7 @@ func (s *search) placeDemand(dem int32, kept bool) bool {
 		return cmp.Or(cmp.Compare(y.CPU, x.CPU), cmp.Compare(y.Memory, x.Memory), cmp.Compare(a, b))
 	})
 	for _, k := range units {
-		if s.elems[k].at < 0 && !s.insert(k) && !s.eject(k, s.depth(), kept) {
+		if s.elems[k].at < 0 && !s.insert(k) && !(kept && s.collect(k)) && !s.eject(k, s.depth(), kept) {
 			s.rewind(mark)
 			return false
 		}

@@ -57,6 +57,7 @@ type search struct {
 	arena       []int32
 	sizes       []int64
 	over        []int32
+	swaps       []exchange
 	was         []int32
 	hashes      []uint64
 	plan        Plan         // under construction
