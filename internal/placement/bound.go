@@ -240,7 +240,7 @@ func (s *search) sharing(a, b int32, da, db, most float64) float64 {
 	pay := func(st *nodeState, n int32) float64 {
 		ca := s.static(x, n) + s.baseMarginal(st, x.req) + s.sureTraffic(s.nearA, sureA, n) - x.least
 		cb := s.static(y, n) + s.baseMarginal(st, y.req) + s.sureTraffic(nearB, sureB, n) - y.least
-		return max(ca, 0)/da + max(cb, 0)/db
+		return max(ca, 0)/da + max(cb, 0)/db + s.pairing(st, x.req, y.req)
 	}
 	for i := range x.sites.kinds {
 		kind, least := x.sites.kinds[i].kind, x.sites.kinds[i].least
@@ -265,6 +265,17 @@ func (s *search) sharing(a, b int32, da, db, most float64) float64 {
 		}
 	}
 	return most
+}
+
+// pairing is what two units on one node pay for balance beyond what each pays
+// alone: utilisations are squared, so every pair of units on a node adds its
+// own, whoever else is there.
+func (s *search) pairing(st *nodeState, a, b topology.Capacity) float64 {
+	v := &st.inverse
+	sum := float64(a.CPU) * v[0] * float64(b.CPU) * v[0]
+	sum += float64(a.Memory) * v[1] * float64(b.Memory) * v[1]
+	sum += float64(a.Storage) * v[2] * float64(b.Storage) * v[2]
+	return 2 * s.obj.Balance * sum
 }
 
 // shared lowers most to what two units pay on a node that has room for both.

@@ -7,16 +7,6 @@ import (
 	"github.com/osmoslice/osmoslice/internal/topology"
 )
 
-// The default strategy tightens its bound while all units together have no more
-// than tightenSites candidates, and searches for a proof while they have no
-// more than proofSites: beyond that most candidates are alike, and a proof that
-// has to look at all of them costs more than it tells. The strategy "exact"
-// always searches.
-const (
-	tightenSites = 8000
-	proofSites   = 1500
-)
-
 // exactUnits is up to how many units the default strategy proves its optimum.
 const exactUnits = 20
 
@@ -32,11 +22,7 @@ func osmotic(s *search) {
 // close proves a small problem's optimum: first over the units that need a
 // node, and only if that does not settle it over all.
 func (s *search) close() {
-	if len(s.elems) == 0 || len(s.elems) > exactUnits {
-		return
-	}
-	sites := s.candidateCount()
-	if sites > tightenSites || !s.gapOpen() || sites > proofSites {
+	if len(s.elems) == 0 || len(s.elems) > exactUnits || !s.gapOpen() {
 		return
 	}
 	if s.anyHeld() {
@@ -213,7 +199,7 @@ func (s *search) giveBackRoom() {
 // rest, while that lowers the cost; then lets elements return, if asked to.
 func (s *search) polish() {
 	worth := tiny
-	if len(s.elems) > exactUnits || s.candidateCount() > proofSites {
+	if len(s.elems) > exactUnits {
 		worth = 0.2 * max(s.obj.Traffic, s.obj.Balance)
 	}
 	for range 2 {

@@ -71,10 +71,16 @@ func (s *search) pair(from, to int32) *pairState {
 		i, _ = t.find(key)
 	}
 	t.slots[i] = pairSlot{t.stamp, int32(len(t.list)), key}
+	t.list = append(t.list, s.readPair(from, to))
+	return &t.list[len(t.list)-1]
+}
+
+// readPair reads a pair from ledger and snapshot.
+func (s *search) readPair(from, to int32) pairState {
 	p := pairState{from: from, to: to, row: -1}
 	var row *linkRow
 	if s.ledger != nil {
-		if p.row = s.ledger.links.find(key); p.row >= 0 {
+		if p.row = s.ledger.links.find(pairKey(from, to)); p.row >= 0 {
 			row = &s.ledger.links.list[p.row]
 		}
 	}
@@ -87,8 +93,18 @@ func (s *search) pair(from, to int32) *pairState {
 		p.others = row.kbit
 	}
 	p.free = p.cap - p.others - s.opts.Headroom.BandwidthKbit
-	t.list = append(t.list, p)
-	return &t.list[len(t.list)-1]
+	return p
+}
+
+// carries reports whether a pair takes one more flow. A pair that nothing has
+// been placed on is only looked at, not kept: most are looked at once.
+func (s *search) carries(from, to int32, f *flow) bool {
+	if i, found := s.pairs.find(pairKey(from, to)); found {
+		p := &s.pairs.list[s.pairs.slots[i].at]
+		return p.allows(f) && p.free >= f.kbit
+	}
+	p := s.readPair(from, to)
+	return p.allows(f) && p.free >= f.kbit
 }
 
 func (t *pairTable) grow() {

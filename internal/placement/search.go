@@ -375,7 +375,7 @@ func (s *search) flowsOK(k, n int32) bool {
 		if from == unknownNode || to == unknownNode {
 			return false
 		}
-		if p := s.pair(from, to); !p.allows(f) || p.free < f.kbit {
+		if !s.carries(from, to, f) {
 			return false
 		}
 	}
