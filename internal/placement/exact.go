@@ -358,9 +358,12 @@ func (b *brancher) branch(i int, cost float64) {
 		return
 	}
 	k := b.order[i]
-	for _, c := range b.sites[i] {
+	for j, c := range b.sites[i] {
 		if cost+c.cost+b.after[i+1] >= b.best {
 			break // sorted: no later node is cheaper
+		}
+		if cost+c.cost+b.traffic(k, c.node)-b.standing[i][j]+b.after[i+1] >= b.best {
+			continue
 		}
 		if b.spent(1) {
 			b.stop = true
@@ -408,16 +411,24 @@ func (b *brancher) rest(i int) float64 {
 }
 
 // cheapest is the least a unit can still cost: preference, moves, balance and
-// the traffic with what is placed.
+// the traffic with what is placed. Away from all that it exchanges traffic with,
+// its cheapest node that fits is the one; nodes of those are looked at apart.
 func (b *brancher) cheapest(i int) float64 {
 	k, best := b.order[i], math.Inf(1)
+	near, _, _ := b.neighbours(k)
+	for _, x := range near {
+		b.steps++
+		if x.node >= 0 && b.elems[k].sites.has(x.node) && b.fits(k, x.node) {
+			best = min(best, b.unitCost(k, x.node))
+		}
+	}
 	for j, c := range b.sites[i] {
 		if c.cost >= best {
 			break
 		}
 		b.steps++
-		if b.fits(k, c.node) {
-			best = min(best, c.cost+b.traffic(k, c.node)-b.standing[i][j])
+		if !slices.ContainsFunc(near, func(x neighbour) bool { return x.node == c.node }) && b.fits(k, c.node) {
+			return min(best, c.cost+b.traffic(k, c.node)-b.standing[i][j])
 		}
 	}
 	return best

@@ -7,6 +7,12 @@ import (
 	"github.com/osmoslice/osmoslice/internal/topology"
 )
 
+// proofSites is up to how many sites of all units together the default strategy
+// searches for a proof in a continuous step. Beyond, the bound is within some
+// per mille without, and a proof takes a hundred times as long as the decision.
+// A placement from nothing is always proven, and so is the strategy "exact".
+const proofSites = 1500
+
 // exactUnits is up to how many units the default strategy proves its optimum.
 const exactUnits = 20
 
@@ -25,7 +31,10 @@ func (s *search) close() {
 	if len(s.elems) == 0 || len(s.elems) > exactUnits || !s.gapOpen() {
 		return
 	}
-	if s.anyHeld() {
+	if s.anyHeld() && !s.opts.Replace {
+		if s.candidateCount() > proofSites {
+			return
+		}
 		s.proveFewest()
 		if !s.gapOpen() {
 			return
