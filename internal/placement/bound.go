@@ -220,35 +220,71 @@ func (s *search) tighten() {
 		for _, l := range links {
 			a, b := d.first+l.a, d.first+l.b
 			if x, y := &s.elems[a], &s.elems[b]; x.moved && y.moved && !x.unsure && !y.unsure && x.least >= 0 && y.least >= 0 {
-				d.pairs += min(s.obj.Traffic*l.flows, s.sharing(a, b, degree[l.a], degree[l.b]))
+				d.pairs += s.sharing(a, b, degree[l.a], degree[l.b], s.obj.Traffic*l.flows)
 			}
 		}
 	}
 }
 
 // sharing is the least that two units pay above their least costs when they
-// share a node, each divided by its number of links.
-func (s *search) sharing(a, b int32, da, db float64) float64 {
-	x, y := &s.elems[a], &s.elems[b]
-	if x.sites.count > y.sites.count {
-		a, b, x, y, da, db = b, a, y, x, db, da
+// share a node, each divided by its number of links; at most a given amount.
+func (s *search) sharing(a, b int32, da, db, most float64) float64 {
+	if s.elems[a].sites.count > s.elems[b].sites.count {
+		a, b, da, db = b, a, db, da
 	}
-	both := plus(x.req, y.req)
-	least := math.Inf(1)
+	x, y := &s.elems[a], &s.elems[b]
 	nearA, _, sureA := s.neighbours(a)
-	nearA = slices.Clone(nearA)
+	s.nearA = append(s.nearA[:0], nearA...)
 	nearB, _, sureB := s.neighbours(b)
-	for kind := range x.sites.byKind {
+	both := plus(x.req, y.req)
+	pay := func(st *nodeState, n int32) float64 {
+		ca := s.static(x, n) + s.baseMarginal(st, x.req) + s.sureTraffic(s.nearA, sureA, n) - x.least
+		cb := s.static(y, n) + s.baseMarginal(st, y.req) + s.sureTraffic(nearB, sureB, n) - y.least
+		return max(ca, 0)/da + max(cb, 0)/db + s.pairing(st, x.req, y.req)
+	}
+	for i := range x.sites.kinds {
+		kind, least := x.sites.kinds[i].kind, x.sites.kinds[i].least
+		if x.sites.kinds[i].alike && !s.opts.FactsAreFree {
+			sx, sy := x.pref[kind]+x.unit.cores*least-x.least, y.pref[kind]+y.unit.cores*least-y.least
+			for _, r := range s.snap.Rooms(kind) {
+				v := inverse(r.CPU)
+				ux, uy := float64(x.req.CPU)*v, float64(y.req.CPU)*v
+				if max(sx+s.obj.Balance*ux*ux, 0)/da+max(sy+s.obj.Balance*uy*uy, 0)/db >= most {
+					break
+				}
+				if x.sites.has(r.Node) && y.sites.has(r.Node) {
+					most = s.shared(r.Node, both, most, pay)
+				}
+			}
+			continue
+		}
 		for _, n := range x.sites.byKind[kind] {
-			s.steps++
-			if st := s.node(n); st.up && y.sites.has(n) && within(both, s.room(st)) {
-				ca := s.static(x, n) + s.baseMarginal(st, x.req) + s.sureTraffic(nearA, sureA, n) - x.least
-				cb := s.static(y, n) + s.baseMarginal(st, y.req) + s.sureTraffic(nearB, sureB, n) - y.least
-				least = min(least, max(ca, 0)/da+max(cb, 0)/db)
+			if y.sites.has(n) {
+				most = s.shared(n, both, most, pay)
 			}
 		}
 	}
-	return least
+	return most
+}
+
+// pairing is what two units on one node pay for balance beyond what each pays
+// alone: utilisations are squared, so every pair of units on a node adds its
+// own, whoever else is there.
+func (s *search) pairing(st *nodeState, a, b topology.Capacity) float64 {
+	v := &st.inverse
+	sum := float64(a.CPU) * v[0] * float64(b.CPU) * v[0]
+	sum += float64(a.Memory) * v[1] * float64(b.Memory) * v[1]
+	sum += float64(a.Storage) * v[2] * float64(b.Storage) * v[2]
+	return 2 * s.obj.Balance * sum
+}
+
+// shared lowers most to what two units pay on a node that has room for both.
+func (s *search) shared(n int32, both topology.Capacity, most float64, pay func(*nodeState, int32) float64) float64 {
+	s.steps++
+	if st := s.node(n); st.up && within(both, s.room(st)) {
+		most = min(most, pay(st, n))
+	}
+	return most
 }
 
 // room is what a node has beside others and the units that surely stay.

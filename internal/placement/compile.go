@@ -15,11 +15,17 @@ import (
 // its cache of sites. Elements joined by affinity are one unit.
 type compiled struct {
 	lineage  *topology.Snapshot
-	source   *Demand // with its own copy of the lists
+	source   *Demand             // with its own copy of the lists
+	ids      []string            // of its elements
+	hashes   []uint64            // of the ids
+	takes    []topology.Capacity // what each element takes of its node
 	units    []unit
-	unitOf   []int32 // per element
+	unitOf   []int32      // per element
+	filters  [][]*Element // per unit: what its nodes must satisfy
+	keys     []string     // per unit: equal keys have equal sites
 	flows    []cflow
-	adjacent []int32 // flow indexes, grouped by unit
+	fixed    []string // node ids that flows end at
+	adjacent []int32  // flow indexes, grouped by unit
 	apart    []apartGroup
 	index    map[string]int32 // element by id
 	sites    atomic.Pointer[sitesCache]
@@ -29,10 +35,8 @@ type compiled struct {
 type unit struct {
 	req        topology.Capacity
 	cores      float64
-	members    []int32 // element indexes
-	filter     []*Element
-	key        string  // equal keys have equal sites
 	minLatency float64 // the tightest bound of its flows; +Inf when none
+	members    []int32 // element indexes
 	adj        []int32 // part of compiled.adjacent
 	apart      []int32 // indexes of compiled.apart
 }
@@ -40,11 +44,11 @@ type unit struct {
 // cflow is a flow between units, or between a unit and a fixed node.
 type cflow struct {
 	a, b       int32 // unit; -1: the fixed node
-	fixed      string
+	fixed      int32 // in compiled.fixed
+	index      int32 // in Demand.Flows
 	maxLatency float64
 	maxLoss    float64
 	kbit       int64
-	index      int32 // in Demand.Flows
 }
 
 // apartGroup is an anti-affinity or redundancy group with two or more units.
@@ -80,8 +84,11 @@ func compile(s *topology.Snapshot, d *Demand) *compiled {
 	c := &compiled{lineage: s, source: d, unitOf: make([]int32, len(d.Elements))}
 	c.joinUnits(d)
 	c.index = make(map[string]int32, len(d.Elements))
+	c.ids, c.hashes, c.takes = make([]string, len(d.Elements)), make([]uint64, len(d.Elements)), make([]topology.Capacity, len(d.Elements))
 	for k := range d.Elements {
-		c.index[d.Elements[k].ID] = int32(k)
+		id := d.Elements[k].ID
+		c.index[id], c.ids[k], c.hashes[k] = int32(k), id, hashID(id)
+		c.takes[k] = d.Elements[k].Requirements.Hardware()
 	}
 	for k := range d.Flows {
 		c.addFlow(&d.Flows[k], int32(k))
@@ -117,10 +124,11 @@ func (c *compiled) joinUnits(d *Demand) {
 		if r == int32(k) {
 			at[k] = int32(len(c.units))
 			c.units = append(c.units, unit{minLatency: math.Inf(1)})
+			c.filters = append(c.filters, nil)
 		}
 		u, e := &c.units[at[r]], &d.Elements[k]
 		u.members = append(u.members, int32(k))
-		u.filter = append(u.filter, e)
+		c.filters[at[r]] = append(c.filters[at[r]], e)
 		u.req = plus(u.req, e.Requirements.Hardware())
 		if e.LatencyMS > 0 {
 			u.minLatency = min(u.minLatency, e.LatencyMS)
@@ -133,7 +141,7 @@ func (c *compiled) joinUnits(d *Demand) {
 	for k := range c.units {
 		u := &c.units[k]
 		u.cores = float64(u.req.CPU) / 1000
-		u.key = filterKey(u.filter)
+		c.keys = append(c.keys, filterKey(c.filters[k]))
 	}
 }
 
@@ -150,7 +158,7 @@ func within(a, b topology.Capacity) bool {
 }
 
 func (c *compiled) addFlow(f *Flow, at int32) {
-	x := cflow{a: -1, b: -1, fixed: f.FromNode + f.ToNode, maxLatency: f.MaxLatencyMS, maxLoss: f.MaxLoss, kbit: f.BandwidthKbit, index: at}
+	x := cflow{a: -1, b: -1, maxLatency: f.MaxLatencyMS, maxLoss: f.MaxLoss, kbit: f.BandwidthKbit, index: at}
 	if f.From != "" {
 		x.a = c.unitOf[c.index[f.From]]
 	}
@@ -159,6 +167,10 @@ func (c *compiled) addFlow(f *Flow, at int32) {
 	}
 	if x.a == x.b {
 		return // joined by affinity: within one node
+	}
+	if x.a < 0 || x.b < 0 {
+		x.fixed = int32(len(c.fixed))
+		c.fixed = append(c.fixed, f.FromNode+f.ToNode)
 	}
 	if x.maxLatency == 0 {
 		x.maxLatency = math.Inf(1)

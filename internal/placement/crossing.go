@@ -39,7 +39,7 @@ func (c *compiled) crossingFloor(s *topology.Snapshot, obj *objective, k *sitesC
 	}
 	for i := range c.flows {
 		if f := &c.flows[i]; f.a < 0 || f.b < 0 {
-			if n, ok := s.Index(f.fixed); ok && !k.sites[max(f.a, f.b)].has(n) {
+			if n, ok := s.Index(c.fixed[f.fixed]); ok && !k.sites[max(f.a, f.b)].has(n) {
 				sum += obj.Traffic
 			}
 		}

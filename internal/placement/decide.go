@@ -42,12 +42,15 @@ func Decide(st State, demands []Demand, o Options) Decision {
 	if err != nil {
 		return rejectAll(demands, o, err)
 	}
-	s := claim()
-	s.reset(st, o, o.objective())
-	outcomes := s.build(demands)
-	Strategies[o.Strategy](s)
-	d := s.decision(outcomes)
-	s.release()
+	d, ok := kept(st, demands, &o)
+	if !ok {
+		s := claim()
+		s.reset(st, o, o.objective())
+		outcomes := s.build(demands)
+		Strategies[o.Strategy](s)
+		d = s.decision(outcomes)
+		s.release()
+	}
 	if o.Explain {
 		d.Explanations = Explain(st, demands, o, &d)
 	}
@@ -112,7 +115,7 @@ func (s *search) build(demands []Demand) []Outcome {
 		d := &demands[k]
 		outcomes[k].Demand = d.ID
 		c, err := s.compiledOf(d)
-		if err == nil && s.isDouble(demands, k) {
+		if s.isDouble(demands, k) && err == nil {
 			err = fault.Field("id", d.ID, "a demand given once")
 		}
 		if err != nil {
@@ -136,12 +139,20 @@ func (s *search) build(demands []Demand) []Outcome {
 	return outcomes
 }
 
+// isDouble reports whether a demand's id was given before.
 func (s *search) isDouble(demands []Demand, k int) bool {
 	if len(demands) == 1 {
 		return false
 	}
 	if len(demands) <= 64 {
-		return slices.ContainsFunc(demands[:k], func(o Demand) bool { return o.ID == demands[k].ID })
+		hash := hashID(demands[k].ID)
+		s.hashes = append(s.hashes[:k], hash)
+		for i, h := range s.hashes[:k] {
+			if h == hash && demands[i].ID == demands[k].ID {
+				return true
+			}
+		}
+		return false
 	}
 	if k == 0 {
 		s.seen = make(map[string]bool, len(demands))
@@ -207,10 +218,8 @@ func (s *search) loadDemand(dem int32) {
 	for u := range c.units {
 		un := &c.units[u]
 		e := elem{unit: un, sites: at.sites[u], floor: at.floor[u][0], req: un.req, home: -1, at: -1, dem: dem, fbase: fbase}
-		e.pref = &s.obj.preference[0]
-		if un.minLatency <= s.obj.LatencyBoundMS {
-			e.pref, e.floor = &s.obj.preference[1], at.floor[u][1]
-		}
+		tight := un.tightness(s.obj)
+		e.pref, e.floor = &s.obj.preference[tight], at.floor[u][tight]
 		s.elems = append(s.elems, e)
 	}
 	d.last = int32(len(s.elems))
@@ -232,11 +241,11 @@ func (s *search) loadDemand(dem int32) {
 	}
 }
 
-func (s *search) flowEnd(d *demandState, u int32, fixed string) int32 {
+func (s *search) flowEnd(d *demandState, u, fixed int32) int32 {
 	if u >= 0 {
 		return d.first + u
 	}
-	if i, ok := s.snap.Index(fixed); ok {
+	if i, ok := s.snap.Index(d.c.fixed[fixed]); ok {
 		return ^i
 	}
 	return unknownNode
@@ -245,10 +254,11 @@ func (s *search) flowEnd(d *demandState, u int32, fixed string) int32 {
 // findHomes finds the node that each unit holds.
 func (s *search) findHomes(d *demandState) {
 	c := d.c
-	for _, h := range d.held.elements {
+	for i := range d.held.elements {
+		h := &d.held.elements[i]
 		k := h.index
 		if !d.same {
-			k = c.elementIndex(h.id)
+			k = c.indexOf(d.held, i)
 		}
 		if k < 0 {
 			continue // no longer part of the demand
@@ -288,13 +298,38 @@ func mostCommon(list []int32) int32 {
 }
 
 func (c *compiled) elementIndex(id string) int32 {
-	if len(c.source.Elements) <= 16 {
-		return int32(slices.IndexFunc(c.source.Elements, func(e Element) bool { return e.ID == id }))
+	if len(c.ids) <= 16 {
+		return int32(slices.Index(c.ids, id))
 	}
 	if k, ok := c.index[id]; ok {
 		return k
 	}
 	return -1
+}
+
+// indexOf is elementIndex of an element that another form of the demand, or
+// none, was decided from. Most stand where they stood, or close by.
+func (c *compiled) indexOf(h *holding, at int) int32 {
+	e := &h.elements[at]
+	if h.spec == nil || e.index < 0 || len(c.ids) > 16 {
+		return c.elementIndex(e.id)
+	}
+	hash := h.spec.hashes[e.index]
+	for k, x := range c.hashes {
+		if x == hash && c.ids[k] == e.id {
+			return int32(k)
+		}
+	}
+	return -1
+}
+
+// hashID is FNV-1a.
+func hashID(id string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(id) {
+		h = (h ^ uint64(id[i])) * 1099511628211
+	}
+	return h
 }
 
 type capacity = topology.Capacity

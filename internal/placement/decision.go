@@ -128,6 +128,14 @@ type Decision struct {
 	ledger       *Ledger
 }
 
+// gap states how far the cost may be above the optimum.
+func (d *Decision) gap() {
+	d.Gap = 0
+	if d.Cost > 0 && d.Cost-d.Bound > 1e-9*d.Cost {
+		d.Gap = 100 * (d.Cost - d.Bound) / d.Cost
+	}
+}
+
 // Feasible reports whether every demand is placed.
 func (d *Decision) Feasible() bool {
 	for i := range d.Outcomes {

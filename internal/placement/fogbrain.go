@@ -132,10 +132,11 @@ func (r *replay) decide() bool {
 func (r *replay) keepInOrder() (fresh, needs []int32) {
 	held := 0
 	if r.d.held != nil && !r.opts.Replace {
-		for _, h := range r.d.held.elements {
+		for i := range r.d.held.elements {
+			h := &r.d.held.elements[i]
 			k := h.index
 			if !r.d.same {
-				k = r.d.c.elementIndex(h.id)
+				k = r.d.c.indexOf(r.d.held, i)
 			}
 			if k < 0 {
 				continue

@@ -38,21 +38,47 @@ func (s *search) best(k int32) int32 {
 		}
 	}
 	sure := s.obj.Traffic * float64(q.sure)
-	low := s.phi(&s.roomiest, e.req) // no node is less loaded by it
-	for _, kind := range s.kindsByCost(e) {
-		prices := e.sites.unit[kind]
-		for j, n := range e.sites.byKind[kind] {
-			static := e.pref[kind] + e.unit.cores*prices[j]
-			if static+low+sure >= q.least && static+low+q.away+q.far >= q.found.cost {
-				break // sorted: no later node of this kind is better
-			}
-			s.consider(&q, n, static)
-		}
+	for _, k := range s.kindsByCost(e) {
+		s.bestOf(&q, &e.sites.kinds[k], sure)
 	}
 	if e.least < 0 && !math.IsInf(q.least, 1) {
 		e.least = q.least
 	}
 	return q.found.node
+}
+
+// bestOf considers the sites of one kind, as far as they may be better.
+func (s *search) bestOf(q *query, k *siteKind, sure float64) {
+	e := q.e
+	if k.many && k.alike && !s.opts.FactsAreFree {
+		s.roomiestOf(q, k.kind, e.pref[k.kind]+e.unit.cores*k.least, sure)
+		return
+	}
+	low := s.phi(&s.roomiest, e.req) // no node is less loaded by it
+	prices := e.sites.unit[k.kind]
+	for j, n := range e.sites.byKind[k.kind] {
+		static := e.pref[k.kind] + e.unit.cores*prices[j]
+		if static+low+sure >= q.least && static+low+q.away+q.far >= q.found.cost {
+			return // sorted: no later node of this kind is better
+		}
+		s.consider(q, n, static)
+	}
+}
+
+// roomiestOf is bestOf for sites that all have the same price: those with most
+// room come first, and the search ends where room alone costs too much.
+func (s *search) roomiestOf(q *query, kind int, static, sure float64) {
+	e := q.e
+	for _, r := range s.snap.Rooms(kind) {
+		u := float64(e.req.CPU) * inverse(r.CPU)
+		low := static + s.obj.Balance*u*u
+		if low+sure >= q.least && low+q.away+q.far >= q.found.cost {
+			return
+		}
+		if e.sites.has(r.Node) {
+			s.consider(q, r.Node, static)
+		}
+	}
 }
 
 // query is one search for the best node of a unit.
@@ -192,32 +218,31 @@ func (s *search) saved(near []neighbour, n int32) float64 {
 	return 0
 }
 
-// kindsByCost lists the kinds that have sites, the cheapest first.
+// kindsByCost lists the kinds that have sites by their position in the sites'
+// list, the cheapest first.
 func (s *search) kindsByCost(e *elem) []int {
-	var order [kindCount]int
 	var cost [kindCount]float64
-	n := 0
-	for k := range kindCount {
-		if len(e.sites.byKind[k]) == 0 {
-			continue
-		}
-		c := e.pref[k] + e.unit.cores*e.sites.unit[k][0]
-		i := n
+	order := s.kinds[:0]
+	for k := range e.sites.kinds {
+		x := &e.sites.kinds[k]
+		c := e.pref[x.kind] + e.unit.cores*x.least
+		i := len(order)
+		order = append(order, k)
 		for ; i > 0 && cost[i-1] > c; i-- {
 			order[i], cost[i] = order[i-1], cost[i-1]
 		}
 		order[i], cost[i] = k, c
-		n++
 	}
-	s.kinds = append(s.kinds[:0], order[:n]...)
-	return s.kinds
+	s.kinds = order
+	return order
 }
 
 // candidates lists every node that fits a unit now, the cheapest first.
 func (s *search) candidates(k int32) []candidate {
 	var out []candidate
 	e := &s.elems[k]
-	for kind := range e.sites.byKind {
+	for i := range e.sites.kinds {
+		kind := e.sites.kinds[i].kind
 		for j, n := range e.sites.byKind[kind] {
 			s.steps++
 			if st := s.node(n); st.up && within(e.req, st.free) && s.apartOK(k, n) && s.flowsOK(k, n) {

@@ -2,8 +2,8 @@ package placement
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/osmoslice/osmoslice/internal/topology"
 )
@@ -15,6 +15,7 @@ type displacement struct {
 	peer  int32 // the other node of a link, or -1
 	value float64
 	bound float64
+	text  string // once it has been described
 }
 
 type why uint8
@@ -92,11 +93,11 @@ func (s *search) displace(k int32, d displacement) {
 // missing, slow or lossy, pairs given out beyond their bandwidth, and groups
 // that should be apart. Flows to fixed nodes were dealt with by dropFixed.
 func (s *search) clashes() []clash {
-	var out []clash
+	out := s.found[:0]
 	for _, x := range s.broken {
 		f := &s.flows[x]
 		if from, to := s.end(f.a), s.end(f.b); f.a >= 0 && f.b >= 0 && from >= 0 && to >= 0 && from != to {
-			out = append(out, clash{[]int32{f.a, f.b}, s.whyFlow(f, from, to)})
+			out = append(out, clash{s.both(f.a, f.b), s.whyFlow(f, from, to)})
 		}
 	}
 	for k := range s.pairs.list {
@@ -109,7 +110,15 @@ func (s *search) clashes() []clash {
 	for k := range s.demands {
 		out = s.apartClashes(&s.demands[k], out)
 	}
+	s.found = out
 	return out
+}
+
+// both lists two units.
+func (s *search) both(a, b int32) []int32 {
+	s.arena = append(s.arena, a, b)
+	n := len(s.arena)
+	return s.arena[n-2 : n : n]
 }
 
 // whyFlow says what is wrong with a flow between two nodes.
@@ -180,7 +189,7 @@ func (s *search) apartClashes(d *demandState, out []clash) []clash {
 			for _, v := range group.units[i+1:] {
 				a, b := d.first+u, d.first+v
 				if na, nb := s.elems[a].at, s.elems[b].at; na >= 0 && nb >= 0 && s.together(group, na, nb) {
-					out = append(out, clash{[]int32{a, b}, displacement{why: whyApart, peer: nb}})
+					out = append(out, clash{s.both(a, b), displacement{why: whyApart, peer: nb}})
 				}
 			}
 		}
@@ -190,12 +199,13 @@ func (s *search) apartClashes(d *demandState, out []clash) []clash {
 
 // overloaded lists the nodes given out beyond their capacity.
 func (s *search) overloaded() []int32 {
-	var out []int32
+	out := s.over[:0]
 	for _, n := range s.touched {
 		if st := s.node(n); st.count > 0 && !within(noCapacity, st.free) {
 			out = append(out, n)
 		}
 	}
+	s.over = out
 	return out
 }
 
@@ -233,10 +243,11 @@ func (s *search) fewest(n int32) (count int, dim int) {
 		if missing <= 0 {
 			continue
 		}
-		var sizes []int64
+		sizes := s.sizes[:0]
 		for k := st.head; k >= 0; k = s.elems[k].next {
 			sizes = append(sizes, part(s.elems[k].req, d))
 		}
+		s.sizes = sizes
 		slices.SortFunc(sizes, func(a, b int64) int { return cmp.Compare(b, a) })
 		c := 0
 		for _, v := range sizes {
@@ -375,29 +386,40 @@ func (s *search) pickOut(n int32, left, dim int) int32 {
 }
 
 // describe says in a sentence why a unit could not stay.
-func (s *search) describe(d displacement) string {
+func (s *search) describe(d *displacement) string {
 	e := &s.elems[d.elem]
-	node, peer := s.snap.ID(e.home), ""
-	if d.peer >= 0 && d.why != whyNode {
-		peer = s.snap.ID(d.peer)
+	b := append(append(s.text[:0], "node "...), s.snap.ID(e.home)...)
+	num := func(head string, v float64, unit string) {
+		b = append(strconv.AppendFloat(append(b, head...), v, 'f', -1, 64), unit...)
 	}
 	switch d.why {
 	case whyGone:
-		return fmt.Sprintf("node %s is not available", node)
+		b = append(b, " is not available"...)
 	case whyUnsuitable:
-		return fmt.Sprintf("node %s no longer satisfies its requirements", node)
+		b = append(b, " no longer satisfies its requirements"...)
 	case whyNode:
-		return fmt.Sprintf("node %s: %s %.0f needed with headroom > %.0f", node, dimName(int(d.peer)), d.bound+float64(part(s.opts.Headroom.Node, int(d.peer))), d.value)
+		b = append(append(b, ": "...), dimName(int(d.peer))...)
+		num(" ", d.bound+float64(part(s.opts.Headroom.Node, int(d.peer))), " needed with headroom")
+		num(" > ", d.value, "")
 	case whyNoLink:
-		return fmt.Sprintf("node %s: no link to or from %s", node, peer)
+		b = append(b, ": no link to or from "...)
 	case whyLatency:
-		return fmt.Sprintf("node %s: latency %g ms > %g ms to or from %s", node, d.value, d.bound, peer)
+		num(": latency ", d.value, " ms")
+		num(" > ", d.bound, " ms to or from ")
 	case whyLoss:
-		return fmt.Sprintf("node %s: loss %g > %g to or from %s", node, d.value, d.bound, peer)
+		num(": loss ", d.value, "")
+		num(" > ", d.bound, " to or from ")
 	case whyBandwidth:
-		return fmt.Sprintf("node %s: %.0f kbit/s given out > %.0f kbit/s to or from %s", node, d.bound, d.value, peer)
+		num(": ", d.bound, " kbit/s given out")
+		num(" > ", d.value, " kbit/s to or from ")
+	case whyApart:
+		b = append(b, ": must be apart from an element on "...)
 	}
-	return fmt.Sprintf("node %s: must be apart from an element on %s", node, peer)
+	if d.peer >= 0 && d.why != whyNode {
+		b = append(b, s.snap.ID(d.peer)...)
+	}
+	s.text = b
+	return string(b)
 }
 
 func dimName(d int) string { return [...]string{"cpu", "memory", "storage"}[d] }

@@ -37,6 +37,7 @@ type holding struct {
 	flows    []heldFlow
 	spec     *compiled    // the demand it was decided from, nil when restored
 	outcome  []Assignment // the placement as it was decided, shared and not changed
+	standing *standing    // what it relies on, nil: not known
 }
 
 type heldElement struct {
@@ -51,33 +52,24 @@ type heldFlow struct {
 	kbit int64
 }
 
-type nodeRow struct {
-	used    topology.Capacity
-	version uint64
-}
-
-type linkRow struct {
-	kbit    int64
-	version uint64
-}
-
 // Ledger says what has been given out: per node, per ordered node pair, and to
 // whom. It belongs to one snapshot lineage. It is not safe for concurrent use.
 type Ledger struct {
 	lineage *topology.Snapshot
+	facts   *topology.Snapshot // the snapshot that the rows' facts are of; nil: of none
 	nodes   []nodeRow
-	links   map[topology.Pair]linkRow
+	links   linkRows
 	held    map[string]*holding
 }
 
 // NewLedger is an empty ledger for the lineage of a snapshot.
 func NewLedger(s *topology.Snapshot) *Ledger {
-	return &Ledger{lineage: s, links: map[topology.Pair]linkRow{}, held: map[string]*holding{}}
+	return &Ledger{lineage: s, held: map[string]*holding{}}
 }
 
 // Clone is an independent copy, for what-if questions.
 func (l *Ledger) Clone() *Ledger {
-	return &Ledger{lineage: l.lineage, nodes: slices.Clone(l.nodes), links: maps.Clone(l.links), held: maps.Clone(l.held)}
+	return &Ledger{lineage: l.lineage, facts: l.facts, nodes: slices.Clone(l.nodes), links: l.links.clone(), held: maps.Clone(l.held)}
 }
 
 // Len is the number of demands that hold something.
@@ -91,8 +83,9 @@ func (l *Ledger) node(i int32) nodeRow {
 }
 
 func (l *Ledger) take(i int32, c topology.Capacity, sign int64) {
-	if int(i) >= len(l.nodes) {
-		l.nodes = append(l.nodes, make([]nodeRow, int(i)+1-len(l.nodes))...)
+	for int(i) >= len(l.nodes) {
+		l.nodes = append(l.nodes, nodeRow{})
+		l.readNode(int32(len(l.nodes) - 1))
 	}
 	r := &l.nodes[i]
 	r.used.CPU += sign * c.CPU
@@ -102,10 +95,9 @@ func (l *Ledger) take(i int32, c topology.Capacity, sign int64) {
 }
 
 func (l *Ledger) takeLink(p topology.Pair, kbit int64) {
-	r := l.links[p]
+	r := &l.links.list[l.link(p.From, p.To)]
 	r.kbit += kbit
 	r.version++
-	l.links[p] = r
 }
 
 // Reserve records what a demand holds, replacing what it held before. It does
@@ -200,8 +192,7 @@ func (l *Ledger) LinkRow(from, to string) (kbit int64, version uint64) {
 	if !okA || !okB {
 		return 0, 0
 	}
-	r := l.links[topology.Pair{From: a, To: b}]
-	return r.kbit, r.version
+	return l.linkRow(a, b)
 }
 
 // SetVersion sets the version of a row (To empty: a node's), so that versions
@@ -220,10 +211,7 @@ func (l *Ledger) SetVersion(from, to string, version uint64) error {
 	if !ok {
 		return fault.Field("to", to, "the id of a known node")
 	}
-	p := topology.Pair{From: a, To: b}
-	r := l.links[p]
-	r.version = version
-	l.links[p] = r
+	l.links.list[l.link(a, b)].version = version
 	return nil
 }
 
@@ -259,6 +247,7 @@ func (l *Ledger) Commit(d *Decision) error {
 		h := d.holdings[k]
 		l.Release(h.demand)
 		l.put(&h)
+		h.standing = l.stand(&h)
 	}
 	return nil
 }

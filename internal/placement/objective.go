@@ -31,12 +31,21 @@ func (s *search) static(e *elem, n int32) float64 {
 	return e.pref[s.snap.KindIndex(n)] + e.unit.cores*(s.obj.Energy*energy+s.obj.Price*price)
 }
 
-// phi is the balance cost of a node: the squared utilisation of its scarcest
-// resource. It is convex, so a later element never costs less than an earlier.
+// phi is the balance cost of a node: the squared utilisation of each of its
+// resources. An element never costs less on a node because others are there,
+// which the bounds rely on.
 func (s *search) phi(st *nodeState, extra topology.Capacity) float64 {
-	u := max(float64(st.used.CPU+extra.CPU)*st.inverse[0], float64(st.used.Memory+extra.Memory)*st.inverse[1],
-		float64(st.used.Storage+extra.Storage)*st.inverse[2])
-	return s.obj.Balance * u * u
+	u := float64(st.used.CPU+extra.CPU) * st.inverse[0]
+	sum := u * u
+	if m := st.used.Memory + extra.Memory; m != 0 {
+		u = float64(m) * st.inverse[1]
+		sum += u * u
+	}
+	if m := st.used.Storage + extra.Storage; m != 0 {
+		u = float64(m) * st.inverse[2]
+		sum += u * u
+	}
+	return s.obj.Balance * sum
 }
 
 // inverse is 1/capacity where that is finite and not zero, else 0.

@@ -62,7 +62,7 @@ type Weights struct {
 	Move       float64 `json:"move"`       // per element moved
 	Preference float64 `json:"preference"` // per unit of Preferences
 	Traffic    float64 `json:"traffic"`    // per flow between different nodes
-	Balance    float64 `json:"balance"`    // per squared utilisation of a node's scarcest resource
+	Balance    float64 `json:"balance"`    // per squared utilisation of a node, summed over CPU, memory and storage
 	Energy     float64 `json:"energy"`     // per watt
 	Price      float64 `json:"price"`      // per price unit and hour
 	// Hysteresis is how much cost a return must save (Options.Returns).

@@ -6,95 +6,48 @@ import "github.com/osmoslice/osmoslice/internal/topology"
 type change struct {
 	from, to int32 // -1: none
 	req      topology.Capacity
+	spoken   bool // what it frees is for a certain other change
 }
 
 // order finds which changes must wait for others to free their room, and where
 // a ring of migrations has to be broken.
-func (s *search) order(p *Plan) []Before {
-	if len(p.Migrate)+len(p.Remove) == 0 || len(p.Migrate)+len(p.Add) == 0 {
+func (s *search) order() (out []Before) {
+	removed, moved, added := len(s.planned[0]), len(s.planned[1]), len(s.planned[2])
+	if moved+removed == 0 || moved+added == 0 {
 		return nil
 	}
-	list := s.changesOf(p)
-	room := map[int32]topology.Capacity{} // free before anything changes
-	for _, c := range list {
-		if c.to >= 0 {
-			room[c.to] = s.roomNow(c.to)
-		}
-	}
-	var out []Before
-	waits := make([][]int, len(list))
+	list := append(append(append(s.list[:0], s.planned[0]...), s.planned[1]...), s.planned[2]...)
+	s.list = list
 	for then := range list {
 		c := &list[then]
 		if c.to < 0 {
 			continue
 		}
-		left := minus(room[c.to], c.req)
-		for first := range list {
+		st := s.node(c.to)
+		if !st.roomed {
+			st.roomed, st.room = true, plus(st.free, st.delta)
+		}
+		left := minus(st.room, c.req)
+		for first := range list[:removed+moved] {
 			if within(noCapacity, left) {
 				break
 			}
-			if f := &list[first]; f.from == c.to && f.from != f.to && f.req != noCapacity {
+			if f := &list[first]; f.from == c.to && f.from != f.to && f.req != noCapacity && !f.spoken {
 				left = plus(left, f.req)
-				list[first].req = noCapacity // what it frees is spoken for
-				waits[then] = append(waits[then], first)
+				f.spoken = true
 				out = append(out, Before{First: first, Then: then, Row: s.snap.ID(c.to)})
 			}
 		}
-		room[c.to] = left
+		st.room = left
 	}
-	breakRings(out, waits)
-	return out
-}
-
-// roomNow is what a node had free before the plan: others' and all holdings of
-// the given demands deducted.
-func (s *search) roomNow(n int32) topology.Capacity {
-	st := s.node(n)
-	free := plus(st.free, st.delta)
-	if st.delta == noCapacity {
-		return st.free
-	}
-	return free
-}
-
-func (s *search) changesOf(p *Plan) []change {
-	var out []change
-	for _, list := range [][]Move{p.Remove, p.Migrate, p.Add} {
-		for _, m := range list {
-			c := change{from: -1, to: -1}
-			if m.From != "" {
-				c.from, _ = s.snap.Known(m.From)
-			}
-			if m.To != "" {
-				c.to, _ = s.snap.Known(m.To)
-			}
-			c.req = s.heldOrNeeded(m)
-			out = append(out, c)
+	if len(out) > 0 {
+		waits := make([][]int, len(list))
+		for _, b := range out {
+			waits[b.Then] = append(waits[b.Then], b.First)
 		}
+		breakRings(out, waits)
 	}
 	return out
-}
-
-// heldOrNeeded is the hardware of a change: what an element needs where it
-// goes, or what it held when it only leaves.
-func (s *search) heldOrNeeded(m Move) topology.Capacity {
-	for k := range s.demands {
-		ds := &s.demands[k]
-		if ds.c.source.ID != m.Demand {
-			continue
-		}
-		if i := ds.c.elementIndex(m.Element); i >= 0 && m.To != "" {
-			return ds.c.source.Elements[i].Requirements.Hardware()
-		}
-		if ds.held != nil {
-			for _, h := range ds.held.elements {
-				if h.id == m.Element {
-					return h.take
-				}
-			}
-		}
-	}
-	return noCapacity
 }
 
 // breakRings marks, in every ring of changes that wait for each other, one that

@@ -7,15 +7,11 @@ import (
 	"github.com/osmoslice/osmoslice/internal/topology"
 )
 
-// The default strategy tightens its bound while all units together have no more
-// than tightenSites candidates, and searches for a proof while they have no
-// more than proofSites: beyond that most candidates are alike, and a proof that
-// has to look at all of them costs more than it tells. The strategy "exact"
-// always searches.
-const (
-	tightenSites = 8000
-	proofSites   = 1500
-)
+// proofSites is up to how many sites of all units together the default strategy
+// searches for a proof in a continuous step. Beyond, the bound is within some
+// per mille without, and a proof takes a hundred times as long as the decision.
+// A placement from nothing is always proven, and so is the strategy "exact".
+const proofSites = 1500
 
 // exactUnits is up to how many units the default strategy proves its optimum.
 const exactUnits = 20
@@ -32,14 +28,13 @@ func osmotic(s *search) {
 // close proves a small problem's optimum: first over the units that need a
 // node, and only if that does not settle it over all.
 func (s *search) close() {
-	if len(s.elems) == 0 || len(s.elems) > exactUnits {
+	if len(s.elems) == 0 || len(s.elems) > exactUnits || !s.gapOpen() {
 		return
 	}
-	sites := s.candidateCount()
-	if sites > tightenSites || !s.gapOpen() || sites > proofSites {
-		return
-	}
-	if s.anyHeld() {
+	if s.anyHeld() && !s.opts.Replace {
+		if s.candidateCount() > proofSites {
+			return
+		}
 		s.proveFewest()
 		if !s.gapOpen() {
 			return
@@ -66,7 +61,7 @@ func heuristic(s *search) {
 	s.pressed = s.scarce()
 	s.serveByRank(s.todo)
 	s.readmit()
-	s.repack()
+	s.trade()
 	s.giveBackRoom()
 	if !s.pressed {
 		s.polish()
@@ -139,11 +134,22 @@ func (s *search) pending() {
 			s.todo = append(s.todo, int32(k))
 		}
 	}
+	for _, k := range s.todo {
+		e := &s.elems[k]
+		e.share = share(e.req, total)
+	}
 	slices.SortFunc(s.todo, func(a, b int32) int {
 		x, y := &s.elems[a], &s.elems[b]
-		return cmp.Or(cmp.Compare(s.demands[x.dem].rank, s.demands[y.dem].rank),
-			cmp.Compare(min(x.sites.count, 4), min(y.sites.count, 4)),
-			cmp.Compare(share(y.req, total), share(x.req, total)), cmp.Compare(a, b))
+		if c := s.demands[x.dem].rank - s.demands[y.dem].rank; c != 0 {
+			return c
+		}
+		if c := min(x.sites.count, 4) - min(y.sites.count, 4); c != 0 {
+			return c
+		}
+		if x.share != y.share {
+			return cmp.Compare(y.share, x.share)
+		}
+		return cmp.Compare(a, b)
 	})
 }
 
@@ -163,7 +169,7 @@ func (s *search) serve(units []int32) {
 		before := s.steps
 		ok := s.insert(k)
 		s.limit += s.steps - before // the budget is for searching, not for reading
-		if !ok && !s.eject(k, 2, false) {
+		if !ok && !s.eject(k, s.depth(), false) && !(s.pressed && s.collect(k)) {
 			failed = append(failed, k)
 		}
 	}
@@ -173,111 +179,10 @@ func (s *search) serve(units []int32) {
 			continue
 		}
 		s.trail = s.trail[:0]
-		if !s.insert(k) && !s.eject(k, 2, false) && !s.replan(k, false) && !s.eject(k, 3, true) && !s.replan(k, true) {
+		if !s.insert(k) && !s.eject(k, s.depth(), false) && !s.replan(k, false) && !s.collect(k) && (s.pressed || !s.eject(k, 3, true) && !s.replan(k, true)) {
 			s.giveUp(k)
 		}
 	}
-}
-
-// giveUp makes room for a unit that fits nowhere by leaving a demand out: one
-// of lower rank if that helps, else the largest of its own rank, else its own.
-func (s *search) giveUp(k int32) {
-	own := s.elems[k].dem
-	for _, dem := range s.victims(own) {
-		mark := len(s.trail)
-		for u := s.demands[dem].first; u < s.demands[dem].last; u++ {
-			if s.elems[u].at >= 0 {
-				s.lift(u)
-			}
-		}
-		s.demands[dem].waiting = true
-		if dem == own {
-			return
-		}
-		if s.insert(k) || s.eject(k, 2, false) {
-			return
-		}
-		s.demands[dem].waiting = false
-		s.rewind(mark)
-	}
-	s.leaveOut(own)
-}
-
-// victims lists the demands that may be left out for the sake of one: all of
-// lower rank, the lowest first, then of its own rank the larger ones that hold
-// more of what is scarce, then itself.
-func (s *search) victims(own int32) []int32 {
-	var out []int32
-	size := make([]float64, len(s.demands))
-	for dem := range s.demands {
-		size[dem] = s.sizeOf(int32(dem))
-	}
-	for dem := range s.demands {
-		d, rank := &s.demands[dem], s.demands[own].rank
-		if int32(dem) != own && !d.waiting && d.last > d.first && (d.rank > rank || d.rank == rank && size[dem] > size[own]) {
-			out = append(out, int32(dem))
-		}
-	}
-	slices.SortFunc(out, func(a, b int32) int {
-		return cmp.Or(cmp.Compare(s.demands[b].rank, s.demands[a].rank), cmp.Compare(size[b], size[a]), cmp.Compare(a, b))
-	})
-	if len(out) > 8 {
-		out = out[:8]
-	}
-	return append(out, own)
-}
-
-// readmit tries the demands left out once more, by rank and then the smallest
-// first, now that others have made room.
-func (s *search) readmit() {
-	var left []int32
-	for dem := range s.demands {
-		if s.demands[dem].waiting {
-			left = append(left, int32(dem))
-		}
-	}
-	slices.SortStableFunc(left, func(a, b int32) int {
-		return cmp.Or(cmp.Compare(s.demands[a].rank, s.demands[b].rank), cmp.Compare(s.sizeOf(a), s.sizeOf(b)))
-	})
-	for _, dem := range left {
-		d := &s.demands[dem]
-		d.waiting = false
-		s.trail = s.trail[:0]
-		if !s.placeDemand(dem, false) && !s.placeDemand(dem, true) {
-			d.waiting = true
-		}
-	}
-}
-
-func (s *search) sizeOf(dem int32) (sum float64) {
-	for k := s.demands[dem].first; k < s.demands[dem].last; k++ {
-		r := s.elems[k].req
-		sum += float64(r.CPU) + float64(r.Memory) + float64(r.Storage)
-	}
-	return sum
-}
-
-// placeDemand places all units of a demand that have no node, or none.
-func (s *search) placeDemand(dem int32, kept bool) bool {
-	mark := len(s.trail)
-	d := &s.demands[dem]
-	units := make([]int32, 0, d.last-d.first)
-	for k := d.first; k < d.last; k++ {
-		if s.elems[k].at < 0 {
-			units = append(units, k)
-		}
-	}
-	slices.SortFunc(units, func(a, b int32) int {
-		x, y := s.elems[a].req, s.elems[b].req
-		return cmp.Or(cmp.Compare(y.CPU, x.CPU), cmp.Compare(y.Memory, x.Memory), cmp.Compare(a, b))
-	})
-	for _, k := range units {
-		if s.elems[k].at < 0 && !s.insert(k) && !s.eject(k, s.depth(), kept) {
-			s.rewind(mark)
-			return false
-		}
-	}
-	return true
 }
 
 // giveBackRoom brings moved units of the given demands back home where that
@@ -303,7 +208,7 @@ func (s *search) giveBackRoom() {
 // rest, while that lowers the cost; then lets elements return, if asked to.
 func (s *search) polish() {
 	worth := tiny
-	if len(s.elems) > exactUnits || s.candidateCount() > proofSites {
+	if len(s.elems) > exactUnits {
 		worth = 0.2 * max(s.obj.Traffic, s.obj.Balance)
 	}
 	for range 2 {

@@ -2,11 +2,12 @@ package placement
 
 import "github.com/osmoslice/osmoslice/internal/topology"
 
-// pairState is one ordered pair of nodes during a decision.
+// pairState is one ordered pair of nodes during a decision, in one cache line.
 type pairState struct {
 	from, to int32
-	ok       bool
+	row      int32 // the ledger's, -1: none
 	flows    int32 // of the given demands, placed now
+	ok       bool
 	latency  float64
 	loss     float64
 	free     int64 // kbit/s that may still be given out; headroom already taken off
@@ -37,8 +38,8 @@ func (t *pairTable) reset(stamp uint32) {
 	t.stamp = stamp
 	t.list = t.list[:0]
 	if t.slots == nil {
-		t.slots = make([]pairSlot, 1024)
-		t.list = make([]pairState, 0, 256)
+		t.slots = make([]pairSlot, 64)
+		t.list = make([]pairState, 0, 32)
 	}
 }
 
@@ -70,20 +71,40 @@ func (s *search) pair(from, to int32) *pairState {
 		i, _ = t.find(key)
 	}
 	t.slots[i] = pairSlot{t.stamp, int32(len(t.list)), key}
-	p := pairState{from: from, to: to}
-	path, ok := s.snap.Path(from, to)
-	if ok {
-		p.ok, p.latency, p.loss, p.cap = true, path.LatencyMS, path.Loss, path.BandwidthKbit
+	t.list = append(t.list, s.readPair(from, to))
+	return &t.list[len(t.list)-1]
+}
+
+// readPair reads a pair from ledger and snapshot.
+func (s *search) readPair(from, to int32) pairState {
+	p := pairState{from: from, to: to, row: -1}
+	var row *linkRow
+	if s.ledger != nil {
+		if p.row = s.ledger.links.find(pairKey(from, to)); p.row >= 0 {
+			row = &s.ledger.links.list[p.row]
+		}
 	}
-	if s.others && !s.opts.FactsAreFree {
-		p.others = s.ledger.links[topology.Pair{From: from, To: to}].kbit
+	if row != nil && s.resident {
+		p.ok, p.latency, p.loss, p.cap = row.ok, row.latency, row.loss, row.capacity
+	} else if path, ok := s.snap.Path(from, to); ok {
+		p.ok, p.latency, p.loss, p.cap = true, path.LatencyMS, path.Loss, boundless(path.BandwidthKbit)
 	}
-	if p.cap >= topology.Infinite {
-		p.cap = endless
+	if row != nil && s.others && !s.opts.FactsAreFree {
+		p.others = row.kbit
 	}
 	p.free = p.cap - p.others - s.opts.Headroom.BandwidthKbit
-	t.list = append(t.list, p)
-	return &t.list[len(t.list)-1]
+	return p
+}
+
+// carries reports whether a pair takes one more flow. A pair that nothing has
+// been placed on is only looked at, not kept: most are looked at once.
+func (s *search) carries(from, to int32, f *flow) bool {
+	if i, found := s.pairs.find(pairKey(from, to)); found {
+		p := &s.pairs.list[s.pairs.slots[i].at]
+		return p.allows(f) && p.free >= f.kbit
+	}
+	p := s.readPair(from, to)
+	return p.allows(f) && p.free >= f.kbit
 }
 
 func (t *pairTable) grow() {

@@ -14,10 +14,11 @@ type ejection struct {
 
 const ejectWidth = 6
 
-// depth is how long a chain of ejections may be: longer where room is scarce.
+// depth is how long a chain of ejections may be. Where room is scarce long ones
+// seldom end well, and collecting room does.
 func (s *search) depth() int {
 	if s.pressed {
-		return 3
+		return 1
 	}
 	return 2
 }

@@ -16,9 +16,8 @@ func (s *search) decision(outcomes []Outcome) Decision {
 	d.Terms = s.terms()
 	d.Cost = d.Terms.Total()
 	d.Bound = min(s.bound(), d.Cost)
-	if d.Cost > 0 && d.Cost-d.Bound > 1e-9*d.Cost {
-		d.Gap = 100 * (d.Cost - d.Bound) / d.Cost
-	}
+	d.gap()
+	s.plan = Plan{Remove: s.plan.Remove[:0], Migrate: s.plan.Migrate[:0], Add: s.plan.Add[:0]}
 	for k := range s.demands {
 		ds := &s.demands[k]
 		out := &d.Outcomes[ds.input]
@@ -33,26 +32,52 @@ func (s *search) decision(outcomes []Outcome) Decision {
 		}
 		s.changes(&d, ds)
 	}
-	for _, x := range s.displaced {
-		s.reportDisplaced(&d, x)
+	d.Plan = Plan{Remove: exactly(s.plan.Remove), Migrate: exactly(s.plan.Migrate), Add: exactly(s.plan.Add)}
+	if len(s.displaced) > 0 {
+		d.Displaced = make([]Move, 0, len(s.displaced))
+	}
+	for i := range s.displaced {
+		s.reportDisplaced(&d, &s.displaced[i])
 	}
 	s.rows(&d)
 	s.reportWaiting(&d)
-	d.Plan.Order = s.order(&d.Plan)
+	d.Plan.Order = s.order()
 	return d
 }
 
+// piece answers an empty list with room for n, cut from one that several
+// demands share: one allocation for many of them, few enough that a demand which
+// keeps its piece does not keep much of others'.
+func piece[T any](from *[]T, n, all int) []T {
+	if cap(*from) < n {
+		*from = make([]T, 0, max(n, min(all, pieces)))
+	}
+	p := (*from)[:0:n]
+	*from = (*from)[n:cap(*from)][:0]
+	return p
+}
+
+// pieces is how many entries are allocated together.
+const pieces = 64
+
+// exactly copies a list to one of its length.
+func exactly(list []Move) []Move {
+	if len(list) == 0 {
+		return nil
+	}
+	return append(make([]Move, 0, len(list)), list...)
+}
+
 func (s *search) assignments(ds *demandState) []Assignment {
-	elements := ds.c.source.Elements
-	all := make([]Assignment, 0, len(elements))
+	all := piece(&s.outcome, len(ds.c.ids), len(s.elems))
 	if ds.order != nil {
 		for _, k := range ds.order {
-			all = append(all, Assignment{elements[k].ID, s.snap.ID(s.nodeOf(ds, k))})
+			all = append(all, Assignment{ds.c.ids[k], s.snap.ID(s.nodeOf(ds, k))})
 		}
 		return all
 	}
-	for k := range elements {
-		all = append(all, Assignment{elements[k].ID, s.snap.ID(s.nodeOf(ds, int32(k)))})
+	for k, id := range ds.c.ids {
+		all = append(all, Assignment{id, s.snap.ID(s.nodeOf(ds, int32(k)))})
 	}
 	return all
 }
@@ -64,65 +89,86 @@ func (s *search) nodeOf(ds *demandState, element int32) int32 {
 
 // changes adds a demand's moves to the plan and notes what it will hold.
 func (s *search) changes(d *Decision, ds *demandState) {
-	next := s.holdingOf(ds)
-	if ds.held != nil && !ds.waiting && sameHolding(ds.held, next) {
-		return
-	}
-	elements := ds.c.source.Elements
-	id := d.Outcomes[ds.input].Demand
-	was := make([]int32, len(elements))
-	for k := range was {
-		was[k] = -1
-	}
-	if ds.held != nil {
-		for _, h := range ds.held.elements {
-			k := h.index
-			if !ds.same {
-				k = ds.c.elementIndex(h.id)
-			}
-			if k >= 0 && !ds.waiting {
-				was[k] = h.node
-				continue
-			}
-			d.Plan.Remove = append(d.Plan.Remove, Move{Demand: id, Element: h.id, From: s.snap.ID(h.node), Reason: removeReason(ds, k)})
-		}
-	}
 	if ds.waiting {
-		if ds.held != nil {
-			d.released = append(d.released, id)
-			s.delta(ds.held, -1)
-		}
+		s.releases(d, ds)
 		return
 	}
-	for k := range elements {
+	next := s.holdingOf(ds)
+	if ds.held != nil && sameHolding(ds.held, &next) {
+		return
+	}
+	id, ids := d.Outcomes[ds.input].Demand, ds.c.ids
+	was := s.was[:0]
+	for range ids {
+		was = append(was, -1)
+	}
+	s.was = was
+	if ds.held != nil {
+		for i := range ds.held.elements {
+			h := &ds.held.elements[i]
+			if k := s.indexHeld(ds, i); k >= 0 {
+				was[k] = h.node
+			} else {
+				s.remove(d, ds, h, "no longer part of the slice")
+			}
+		}
+	}
+	for k := range ids {
 		n := s.nodeOf(ds, int32(k))
 		switch {
 		case was[k] < 0:
-			d.Plan.Add = append(d.Plan.Add, Move{Demand: id, Element: elements[k].ID, To: s.snap.ID(n)})
+			s.plan.Add = append(s.plan.Add, Move{Demand: id, Element: ids[k], To: s.snap.ID(n)})
+			s.planned[2] = append(s.planned[2], change{from: -1, to: n, req: ds.c.takes[k]})
 		case was[k] != n:
-			d.Plan.Migrate = append(d.Plan.Migrate, Move{Demand: id, Element: elements[k].ID, From: s.snap.ID(was[k]), To: s.snap.ID(n), Reason: s.moveReason(ds.first + ds.c.unitOf[k])})
+			s.plan.Migrate = append(s.plan.Migrate, Move{Demand: id, Element: ids[k], From: s.snap.ID(was[k]), To: s.snap.ID(n), Reason: s.moveReason(ds.first + ds.c.unitOf[k])})
+			s.planned[1] = append(s.planned[1], change{from: was[k], to: n, req: ds.c.takes[k]})
 		}
 	}
 	next.demand, next.outcome = id, d.Outcomes[ds.input].Placement
 	if ds.held != nil {
 		s.delta(ds.held, -1)
 	}
-	s.delta(next, 1)
-	d.holdings = append(d.holdings, *next)
+	s.delta(&next, 1)
+	if d.holdings == nil {
+		d.holdings = make([]holding, 0, min(len(s.demands), 32))
+	}
+	d.holdings = append(d.holdings, next)
 }
 
-func removeReason(ds *demandState, k int32) string {
-	if ds.waiting && k >= 0 {
-		return "its slice must wait"
+// releases ends what a demand that must wait holds.
+func (s *search) releases(d *Decision, ds *demandState) {
+	if ds.held == nil {
+		return
 	}
-	return "no longer part of the slice"
+	for i := range ds.held.elements {
+		reason := "its slice must wait"
+		if s.indexHeld(ds, i) < 0 {
+			reason = "no longer part of the slice"
+		}
+		s.remove(d, ds, &ds.held.elements[i], reason)
+	}
+	d.released = append(d.released, d.Outcomes[ds.input].Demand)
+	s.delta(ds.held, -1)
+}
+
+func (s *search) remove(d *Decision, ds *demandState, h *heldElement, reason string) {
+	s.plan.Remove = append(s.plan.Remove, Move{Demand: d.Outcomes[ds.input].Demand, Element: h.id, From: s.snap.ID(h.node), Reason: reason})
+	s.planned[0] = append(s.planned[0], change{from: h.node, to: -1, req: h.take})
+}
+
+// indexHeld is the position of a held element in the demand as it is now.
+func (s *search) indexHeld(ds *demandState, at int) int32 {
+	if ds.same {
+		return ds.held.elements[at].index
+	}
+	return ds.c.indexOf(ds.held, at)
 }
 
 // moveReason says why a unit moved.
 func (s *search) moveReason(k int32) string {
-	for _, x := range s.displaced {
-		if x.elem == k {
-			return s.describe(x)
+	for i := range s.displaced {
+		if s.displaced[i].elem == k {
+			return s.cause(&s.displaced[i])
 		}
 	}
 	switch {
@@ -132,6 +178,14 @@ func (s *search) moveReason(k int32) string {
 		return "a better suited node has room again"
 	}
 	return "moved to make room: no plan was found without moving it"
+}
+
+// cause is describe, written once.
+func (s *search) cause(d *displacement) string {
+	if d.text == "" {
+		d.text = s.describe(d)
+	}
+	return d.text
 }
 
 // unchanged reports, without writing anything down, that a demand decided from
@@ -154,31 +208,24 @@ func (s *search) sameOrder(ds *demandState) bool {
 }
 
 // holdingOf is what a placed demand will hold.
-func (s *search) holdingOf(ds *demandState) *holding {
-	h := &holding{spec: ds.c}
-	if ds.waiting {
-		return h
-	}
-	elements := ds.c.source.Elements
-	h.elements = make([]heldElement, 0, len(elements))
-	add := func(k int32) {
-		h.elements = append(h.elements, heldElement{elements[k].ID, k, s.nodeOf(ds, k), elements[k].Requirements.Hardware()})
-	}
+func (s *search) holdingOf(ds *demandState) holding {
+	c := ds.c
+	h := holding{spec: c, elements: piece(&s.heldElems, len(c.ids), len(s.elems))}
 	if ds.order != nil {
 		for _, k := range ds.order {
-			add(k)
+			h.elements = append(h.elements, heldElement{c.ids[k], k, s.nodeOf(ds, k), c.takes[k]})
 		}
 	} else {
-		for k := range elements {
-			add(int32(k))
+		for k, id := range c.ids {
+			h.elements = append(h.elements, heldElement{id, int32(k), s.nodeOf(ds, int32(k)), c.takes[k]})
 		}
 	}
 	fbase := int32(0)
 	if ds.last > ds.first {
 		fbase = s.elems[ds.first].fbase
 	}
-	h.flows = make([]heldFlow, 0, len(ds.c.flows))
-	for k := range ds.c.flows {
+	h.flows = piece(&s.heldFlows, len(c.flows), len(s.flows))
+	for k := range c.flows {
 		f := &s.flows[fbase+int32(k)]
 		if from, to := s.end(f.a), s.end(f.b); from != to && f.kbit > 0 && from >= 0 && to >= 0 {
 			h.flows = append(h.flows, heldFlow{topology.Pair{From: from, To: to}, f.kbit})
@@ -220,6 +267,21 @@ func (s *search) delta(h *holding, sign int64) {
 
 // rows lists the ledger rows that the plan changes, with their versions.
 func (s *search) rows(d *Decision) {
+	count := 0
+	for _, n := range s.rowsChanged {
+		if s.node(n).delta != noCapacity {
+			count++
+		}
+	}
+	for k := range s.pairs.list {
+		if s.pairs.list[k].delta != 0 {
+			count++
+		}
+	}
+	if count == 0 {
+		return
+	}
+	d.Rows = make([]RowUse, 0, count)
 	for _, n := range s.rowsChanged {
 		if st := s.node(n); st.delta != noCapacity {
 			d.Rows = append(d.Rows, RowUse{From: s.snap.ID(n), Version: s.nodeVersion(n), Take: st.delta})
@@ -227,26 +289,26 @@ func (s *search) rows(d *Decision) {
 	}
 	for k := range s.pairs.list {
 		if p := &s.pairs.list[k]; p.delta != 0 {
-			d.Rows = append(d.Rows, RowUse{From: s.snap.ID(p.from), To: s.snap.ID(p.to), Version: s.linkVersion(p.from, p.to), Kbit: p.delta})
+			d.Rows = append(d.Rows, RowUse{From: s.snap.ID(p.from), To: s.snap.ID(p.to), Version: s.linkVersion(p), Kbit: p.delta})
 		}
 	}
 }
 
 func (s *search) nodeVersion(n int32) uint64 {
-	if s.ledger == nil {
-		return 0
+	if r := s.ledger.nodeRow(n); r != nil {
+		return r.version
 	}
-	return s.ledger.node(n).version
+	return 0
 }
 
-func (s *search) linkVersion(from, to int32) uint64 {
-	if s.ledger == nil {
+func (s *search) linkVersion(p *pairState) uint64 {
+	if p.row < 0 {
 		return 0
 	}
-	return s.ledger.links[topology.Pair{From: from, To: to}].version
+	return s.ledger.links.list[p.row].version
 }
 
-func (s *search) reportDisplaced(d *Decision, x displacement) {
+func (s *search) reportDisplaced(d *Decision, x *displacement) {
 	e := &s.elems[x.elem]
 	c := s.demands[e.dem].c
 	for i, m := range e.unit.members {
@@ -256,7 +318,7 @@ func (s *search) reportDisplaced(d *Decision, x displacement) {
 		}
 		if home >= 0 {
 			d.Displaced = append(d.Displaced, Move{Demand: d.Outcomes[s.demands[e.dem].input].Demand,
-				Element: c.source.Elements[m].ID, From: s.snap.ID(home), Reason: s.describe(x)})
+				Element: c.source.Elements[m].ID, From: s.snap.ID(home), Reason: s.cause(x)})
 		}
 	}
 }

@@ -26,6 +26,8 @@ type search struct {
 	touched []int32 // nodes looked at in this decision
 	others  bool    // other demands hold something
 
+	resident bool // the ledger's rows have the facts of the snapshot
+
 	steps     int64
 	limit     int64
 	budgetHit bool
@@ -49,6 +51,21 @@ type search struct {
 	closed      bool      // the optimum is proven
 	kinds       []int
 	near        []neighbour
+	nearA       []neighbour
+	text        []byte
+	found       []clash
+	arena       []int32
+	sizes       []int64
+	over        []int32
+	swaps       []exchange
+	was         []int32
+	hashes      []uint64
+	plan        Plan         // under construction
+	outcome     []Assignment // what piece cuts from
+	heldElems   []heldElement
+	heldFlows   []heldFlow
+	planned     [3][]change // what the plan removes, migrates and adds
+	list        []change
 	todo        []int32
 	ids         []int32
 	ids2        []int32
@@ -87,6 +104,7 @@ type elem struct {
 	unsure   bool    // one of choice
 	floor    float64 // proven: its least static cost on any node
 	least    float64 // proven: its cost without moves, on any node; -1: not yet known
+	share    float64 // of what all need together
 	locked   bool    // must not be ejected
 	returned bool    // went back to a better suited node
 }
@@ -119,7 +137,9 @@ type nodeState struct {
 	basePhi float64 // of others alone
 	phiNow  float64 // of used
 	changed bool
+	roomed  bool              // room is known
 	delta   topology.Capacity // what the plan changes in the ledger's row
+	room    topology.Capacity // what is free while the plan's changes are put in order
 }
 
 // idle keeps a few searches, so that their scratch survives garbage collection.
@@ -147,6 +167,10 @@ func (s *search) release() {
 	clear(s.elems)
 	clear(s.demands)
 	clear(s.seen)
+	s.outcome, s.heldElems, s.heldFlows = nil, nil, nil
+	clear(s.plan.Remove)
+	clear(s.plan.Migrate)
+	clear(s.plan.Add)
 	idle.Lock()
 	defer idle.Unlock()
 	if len(idle.list) < maxIdle {
@@ -156,6 +180,7 @@ func (s *search) release() {
 
 func (s *search) reset(st State, o Options, obj *objective) {
 	s.snap, s.ledger, s.opts, s.obj = st.Snapshot, st.Ledger, o, obj
+	s.resident = st.Ledger != nil && st.Ledger.facts == st.Snapshot
 	s.stamp++
 	if s.stamp == 0 || len(s.slots) < st.Snapshot.Size() {
 		s.slots = make([]nodeSlot, st.Snapshot.Size())
@@ -174,6 +199,10 @@ func (s *search) reset(st State, o Options, obj *objective) {
 	s.steps, s.limit, s.budgetHit, s.backstop = 0, o.Budget, false, false
 	s.movesBound, s.bounds, s.closed = 0, boundParts{}, false
 	s.tight, s.pressed = false, false
+	s.arena = s.arena[:0]
+	for k := range s.planned {
+		s.planned[k] = s.planned[k][:0]
+	}
 	s.broken, s.choice, s.rowsChanged = s.broken[:0], s.choice[:0], s.rowsChanged[:0]
 	if o.Backstop >= 0 {
 		s.started = time.Now()
@@ -213,13 +242,21 @@ func (s *search) load(slot *nodeSlot, n int32) *nodeState {
 	*slot = nodeSlot{s.stamp, int32(s.used)}
 	st := &s.states[s.used/chunk][s.used%chunk]
 	s.used++
-	c, up := s.snap.Measured(n)
+	var c topology.Capacity
+	var up bool
+	row := s.ledger.nodeRow(n)
+	if row != nil && s.resident {
+		c, up = row.capacity, row.up
+	} else {
+		c, up = s.snap.Measured(n)
+		c = limitless(c)
+	}
 	*st = nodeState{up: up, head: -1}
 	st.inverse = [3]float64{inverse(c.CPU), inverse(c.Memory), inverse(c.Storage)}
-	if s.others && !s.opts.FactsAreFree && int(n) < len(s.ledger.nodes) {
-		st.used = s.ledger.nodes[n].used
+	if row != nil && s.others && !s.opts.FactsAreFree {
+		st.used = row.used
 	}
-	st.free = minus(minus(limitless(c), st.used), s.opts.Headroom.Node)
+	st.free = minus(minus(c, st.used), s.opts.Headroom.Node)
 	if !up {
 		st.free = topology.Capacity{CPU: -1, Memory: -1, Storage: -1}
 	}
@@ -235,12 +272,14 @@ func (s *search) load(slot *nodeSlot, n int32) *nodeState {
 const endless int64 = 1 << 60
 
 func limitless(c topology.Capacity) topology.Capacity {
-	for _, v := range [3]*int64{&c.CPU, &c.Memory, &c.Storage} {
-		if *v >= topology.Infinite {
-			*v = endless
-		}
+	return topology.Capacity{CPU: boundless(c.CPU), Memory: boundless(c.Memory), Storage: boundless(c.Storage)}
+}
+
+func boundless(v int64) int64 {
+	if v >= topology.Infinite {
+		return endless
 	}
-	return c
+	return v
 }
 
 // credit gives back what a given demand holds on a node: its own holdings are
@@ -336,7 +375,7 @@ func (s *search) flowsOK(k, n int32) bool {
 		if from == unknownNode || to == unknownNode {
 			return false
 		}
-		if p := s.pair(from, to); !p.allows(f) || p.free < f.kbit {
+		if !s.carries(from, to, f) {
 			return false
 		}
 	}

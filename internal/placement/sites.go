@@ -18,12 +18,36 @@ type priceKey struct{ energy, price float64 }
 // sites are the nodes that satisfy a unit's unmeasured constraints, per kind,
 // the cheapest in energy and price first. Kept in the snapshot's memo.
 type sites struct {
+	bits   []uint64
+	kinds  []siteKind // those that have sites
+	count  int
 	filter []*Element
 	price  priceKey
-	bits   []uint64
 	byKind [kindCount][]int32
 	unit   [kindCount][]float64 // price.of each, in step with byKind
-	count  int
+}
+
+// siteKind is what there is to know of the sites of one kind without looking at
+// them one by one.
+type siteKind struct {
+	kind  int
+	least float64 // the lowest price
+	alike bool    // all have that price
+	many  bool    // more than a handful
+}
+
+// aHandful is up to how many sites of a kind are looked at by their price even
+// if that is the same for all.
+const aHandful = 16
+
+// seal lists the kinds that have sites.
+func (t *sites) seal() {
+	t.kinds = nil
+	for k, prices := range t.unit {
+		if n := len(prices); n > 0 {
+			t.kinds = append(t.kinds, siteKind{k, prices[0], prices[0] == prices[n-1], n > aHandful})
+		}
+	}
 }
 
 var _ topology.Derived = (*sites)(nil)
@@ -50,6 +74,7 @@ func buildSites(s *topology.Snapshot, filter []*Element, price priceKey) *sites 
 	for k := range t.byKind {
 		t.sortKind(s, k)
 	}
+	t.seal()
 	return t
 }
 
@@ -99,6 +124,7 @@ func (t *sites) With(s *topology.Snapshot, changed []int32) topology.Derived {
 			out.sortKind(s, k)
 		}
 	}
+	out.seal()
 	return out
 }
 
@@ -110,11 +136,11 @@ func (c *compiled) sitesOf(s *topology.Snapshot, obj *objective) *sitesCache {
 	k := &sitesCache{epoch: s.MemoEpoch(), obj: obj, sites: make([]*sites, len(c.units)), floor: make([][2]float64, len(c.units))}
 	for i := range c.units {
 		u := &c.units[i]
-		key := u.key
+		key, filter := c.keys[i], c.filters[i]
 		if obj.price != (priceKey{}) {
-			key = fmt.Sprint(u.key, "@", obj.price.energy, ",", obj.price.price)
+			key = fmt.Sprint(key, "@", obj.price.energy, ",", obj.price.price)
 		}
-		t := s.Memo(key, func() topology.Derived { return buildSites(s, u.filter, obj.price) }).(*sites)
+		t := s.Memo(key, func() topology.Derived { return buildSites(s, filter, obj.price) }).(*sites)
 		k.sites[i] = t
 		for bound := range k.floor[i] {
 			k.floor[i][bound] = t.floor(&obj.preference[bound], u.cores)
@@ -128,10 +154,8 @@ func (c *compiled) sitesOf(s *topology.Snapshot, obj *objective) *sitesCache {
 // floor is the least preference, energy and price on any site, 0 without sites.
 func (t *sites) floor(preference *[kindCount]float64, cores float64) float64 {
 	least := math.Inf(1)
-	for k := range t.byKind {
-		if len(t.byKind[k]) > 0 {
-			least = min(least, preference[k]+cores*t.unit[k][0])
-		}
+	for _, k := range t.kinds {
+		least = min(least, preference[k.kind]+cores*k.least)
 	}
 	if math.IsInf(least, 1) {
 		return 0

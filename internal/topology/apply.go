@@ -10,18 +10,19 @@ import (
 // edit is a snapshot under construction: pages it owns may be written.
 type edit struct {
 	*Snapshot
+	base    *Snapshot
 	owned   map[int]bool
 	change  Changes
 	static  []int32 // nodes whose unmeasured facts changed
 	rows    []rowChange
-	touched map[int32]bool
+	touched []bool // by node
 }
 
 func (s *Snapshot) edit() *edit {
 	n := *s
 	n.revision++
 	n.pages = slices.Clone(s.pages)
-	return &edit{Snapshot: &n, owned: map[int]bool{}, touched: map[int32]bool{}, change: Changes{Since: s.revision}}
+	return &edit{Snapshot: &n, base: s, owned: map[int]bool{}, touched: make([]bool, s.size), change: Changes{Since: s.revision}}
 }
 
 // entry answers the entry of an index for writing.
@@ -92,6 +93,9 @@ func (s *Snapshot) ApplyPatch(p Patch) (*Snapshot, error) {
 }
 
 func (e *edit) touch(i int32) {
+	for len(e.touched) <= int(i) {
+		e.touched = append(e.touched, false)
+	}
 	if !e.touched[i] {
 		e.touched[i] = true
 		e.change.Nodes = append(e.change.Nodes, i)
@@ -170,7 +174,7 @@ func (e *edit) finish(order []int32) (*Snapshot, error) {
 			return nil, err
 		}
 		e.order = slices.Clone(order)
-	case len(e.touched) > 0:
+	case len(e.change.Nodes) > 0:
 		next := make([]int32, 0, e.count)
 		for _, i := range e.order {
 			if !e.touched[i] {
@@ -184,6 +188,7 @@ func (e *edit) finish(order []int32) (*Snapshot, error) {
 		}
 		e.order = next
 	}
+	e.setRooms()
 	e.memo = e.memo.carry(e.Snapshot, e.static)
 	past := e.changes
 	if len(past) >= history {

@@ -34,6 +34,7 @@ type Snapshot struct {
 	size     int // indexes given out so far
 	count    int // nodes present
 	order    []int32
+	rooms    [][]Room // by kind
 	most     Capacity // no node has or had more
 	groups   *groupTable
 	changes  []Changes
@@ -187,6 +188,23 @@ func (s *Snapshot) Path(i, j int32) (p Path, ok bool) {
 		return p, false
 	}
 	return s.groups.path(a.group, b.group)
+}
+
+// CountChanges is at most how many nodes and links ChangesSince would name; ok is
+// false when it would name none because the revision is not remembered.
+func (s *Snapshot) CountChanges(revision uint64) (links, nodes int, ok bool) {
+	if revision == s.revision {
+		return 0, 0, true
+	}
+	k := slices.IndexFunc(s.changes, func(d Changes) bool { return d.Since == revision })
+	if k < 0 {
+		return 0, 0, false
+	}
+	for i := range s.changes[k:] {
+		links += len(s.changes[k+i].Links)
+		nodes += len(s.changes[k+i].Nodes)
+	}
+	return links, nodes, true
 }
 
 // ChangesSince tells what changed after a revision of the same lineage. ok is

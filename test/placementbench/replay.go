@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -86,14 +87,17 @@ func (p *player) step(k int, steps *instance.StepReader, emit func(line) error) 
 	if p.late != nil {
 		p.snap, p.late = p.late, nil
 	}
+	runtime.GC() // what checking and explaining the last step has left
 	t0 := cpu()
 	if err := p.ingest(k, steps); err != nil {
 		return err
 	}
+	p.ledger.Follow(p.snap)
 	t1 := cpu()
 	if err := p.prepare(k); err != nil {
 		return err
 	}
+	p.ledger.Follow(p.snap)
 	st := placement.State{Snapshot: p.snap, Ledger: p.ledger}
 	warm(p.o)
 	t1b := cpu()

@@ -188,14 +188,18 @@ func (p *Problem) reduceRows(free []int32) (left []int32) {
 				}
 			}
 		}
-		out := p.row[j1]
 		lower := first < second && j2 >= 0 && p.price[j1]-(second-first) < p.price[j1]
 		if lower {
 			p.price[j1] -= second - first
-		} else if out >= 0 && j2 >= 0 {
-			j1 = j2
-			out = p.row[j1]
+		} else if p.row[j1] >= 0 {
+			// Several are equally cheap: a free one of them, or no one is turned
+			// out, as nothing would be gained by it.
+			if j1 = p.freeAt(row, first); j1 < 0 {
+				left = append(left, i)
+				continue
+			}
 		}
+		out := p.row[j1]
 		p.col[i], p.row[j1] = j1, i
 		if out < 0 {
 			continue
@@ -210,6 +214,16 @@ func (p *Problem) reduceRows(free []int32) (left []int32) {
 		}
 	}
 	return left
+}
+
+// freeAt answers a free column that costs a row what its cheapest does, or -1.
+func (p *Problem) freeAt(row []float64, least float64) int32 {
+	for j, c := range row {
+		if c-p.price[j] == least && p.row[j] < 0 {
+			return int32(j)
+		}
+	}
+	return -1
 }
 
 // augment finds the shortest path from a free row to a free column under the
