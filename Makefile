@@ -94,7 +94,7 @@ testbed-build: ## the programs real clusters are made of, into the cache (the fi
 
 .PHONY: testbed-test
 testbed-test: prerequisites testbed-build ## the test bed itself: two real clusters (root)
-	@go test -count=1 -v -timeout 30m ./test/testbed/...
+	@OSMOSLICE_TESTBED_TEST=1 go test -count=1 -v -timeout 30m ./test/testbed/...
 
 .PHONY: clean
 clean: ## what was built here

@@ -33,6 +33,7 @@ race() {
 
 step build make build
 step vet go vet ./...
+step testbed make testbed-build
 step test tests -timeout 25m ./...
 step race race
 [ $failed = 0 ] && echo "all tests passed"

@@ -1,4 +1,5 @@
-// Package real_test is the test of the test bed itself, on clusters that run.
+// Package real_test is the test of the test bed itself, on clusters that run. It
+// takes minutes, so "make testbed-test" runs it, by the variable below.
 package real_test
 
 import (
@@ -11,7 +12,14 @@ import (
 	"github.com/osmoslice/osmoslice/test/testbed/bed"
 )
 
-func TestMain(m *testing.M) { os.Exit(bed.Main(m, "edge", "cloud:2")) }
+const wanted = "OSMOSLICE_TESTBED_TEST"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(wanted) == "" {
+		os.Exit(m.Run())
+	}
+	os.Exit(bed.Main(m, "edge", "cloud:2"))
+}
 
 // patience is for anything that has to come true, on a machine that does much
 // else.
@@ -24,7 +32,13 @@ type site struct {
 	name string
 }
 
-func open(t *testing.T, name string) site { return site{bed.Open(t), t, name} }
+func open(t *testing.T, name string) site {
+	t.Helper()
+	if os.Getenv(wanted) == "" {
+		t.Skipf("takes minutes: make testbed-test, or %s=1", wanted)
+	}
+	return site{bed.Open(t), t, name}
+}
 
 // kubectl must succeed.
 func (s site) kubectl(stdin string, args ...string) string {
