@@ -89,6 +89,18 @@ bench-placement: ## the placer beside the peer's search, 20 to 20,000 nodes
 dist: ## release archives for amd64 and arm64, into dist/
 	@test/dist.sh "$(VERSION)" "$(LDFLAGS)"
 
+.PHONY: images
+images: ## OCI images for amd64 and arm64, into dist/images/ (PUSH=REGISTRY pushes them instead)
+	@go run ./internal/bundle/images --version "$(VERSION)" --commit "$(COMMIT)" --ldflags '$(LDFLAGS)' --created "$$(git log -1 --format=%cI 2>/dev/null || date -u +%Y-%m-%dT%H:%M:%SZ)" $(if $(PUSH),--push $(PUSH))
+
+.PHONY: testbed-build
+testbed-build: ## the programs real clusters are made of, into the cache (the first time: 10 minutes)
+	@go run ./test/testbed build >/dev/null
+
+.PHONY: testbed-test
+testbed-test: prerequisites testbed-build ## the test bed itself: two real clusters (root)
+	@OSMOSLICE_TESTBED_TEST=1 go test -count=1 -v -timeout 30m ./test/testbed/...
+
 .PHONY: clean
 clean: ## what was built here
 	@rm -rf bin dist .cache

@@ -45,6 +45,7 @@ var arrows = map[string][]string{
 	"internal/event/...":       {nouns, ports, "internal/operation", "internal/event/..."},
 	"internal/rest/...":        {nouns, ports, engines, "internal/fulfilment/...", "internal/rest/...", "models", "api/restapi/..."},
 	"internal/kube/...":        {nouns, "internal/kube/..."},
+	"internal/bundle/...":      {nouns, "internal/bundle/..."},
 	"internal/supervise":       {nouns},
 	"internal/mqtt":            {nouns},
 	"internal/lite/...":        {nouns, "internal/lite/...", "internal/mqtt"},

@@ -6,7 +6,7 @@ declare -A package=(
 	[gcc]=gcc [mosquitto]=mosquitto [mosquitto_pub]=mosquitto-clients
 	[coap-client]=libcoap3-bin [curl]=curl
 	[containerd]=containerd [runc]=runc [iptables]=iptables [nft]=nftables
-	[ip]=iproute2 [conntrack]=conntrack [qemu-aarch64-static]=qemu-user-static
+	[ps]=procps [ip]=iproute2 [conntrack]=conntrack [qemu-aarch64-static]=qemu-user-static
 )
 missing=()
 for tool in "${!package[@]}"; do

@@ -33,6 +33,7 @@ race() {
 
 step build make build
 step vet go vet ./...
+step testbed make testbed-build
 step test tests -timeout 25m ./...
 step race race
 # A module of its own: the SDK's graph stays out of ours.
