@@ -119,7 +119,14 @@ func (u *unit) preview(ctx context.Context) *Preview {
 		return p
 	}
 	op := *u.started
-	steps, err := u.s.Plan(ctx, u.Tx, &op)
+	ctx = asService(ctx, &op)
+	sit, err := u.s.situation(ctx, u.Tx, &op)
+	var steps []operation.Step
+	if err == nil {
+		sit.Dry = true
+		steps, err = u.s.plan(ctx, u.Tx, sit, &op)
+		p.basis, p.slice = sit.Basis, sit.Slice
+	}
 	if d, derr := u.Decision(ctx, op.ID); derr == nil {
 		p.Decision = d
 	}
@@ -180,7 +187,10 @@ func (u *unit) supersede(ctx context.Context, sl *slice.IoTSlice, op *operation.
 		return clash(sl, open)
 	}
 	op.Supersedes = open.ID
-	return u.EndOperation(ctx, ended)
+	if err := u.EndOperation(ctx, ended); err != nil {
+		return err
+	}
+	return u.s.unuse(ctx, u.Tx, open)
 }
 
 // clash names the operation in the way.
