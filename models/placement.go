@@ -42,6 +42,10 @@ type Placement struct {
 	// Enum: ["FEASIBLE","INFEASIBLE"]
 	FeasibilityResult string `json:"feasibilityResult,omitempty"`
 
+	// The ledger still counts what it needs as its own.
+	// Read Only: true
+	Held *bool `json:"held,omitempty"`
+
 	// Of what is kept.
 	// Read Only: true
 	ID string `json:"id,omitempty"`
@@ -402,6 +406,10 @@ func (m *Placement) ContextValidate(ctx context.Context, formats strfmt.Registry
 		res = append(res, err)
 	}
 
+	if err := m.contextValidateHeld(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
 	if err := m.contextValidateID(ctx, formats); err != nil {
 		res = append(res, err)
 	}
@@ -506,6 +514,15 @@ func (m *Placement) contextValidateCreatedAt(ctx context.Context, formats strfmt
 func (m *Placement) contextValidateDescription(ctx context.Context, formats strfmt.Registry) error {
 
 	if err := validate.ReadOnly(ctx, "description", "body", m.Description); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (m *Placement) contextValidateHeld(ctx context.Context, formats strfmt.Registry) error {
+
+	if err := validate.ReadOnly(ctx, "held", "body", m.Held); err != nil {
 		return err
 	}
 

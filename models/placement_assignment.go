@@ -22,6 +22,9 @@ type PlacementAssignment struct {
 	// Name of the member.
 	Element string `json:"element,omitempty"`
 
+	// As the decision calls it.
+	ElementID string `json:"elementId,omitempty"`
+
 	// element kind
 	// Enum: ["gateway","server","microElement"]
 	ElementKind string `json:"elementKind,omitempty"`

@@ -11201,6 +11201,11 @@ func init() {
             "INFEASIBLE"
           ]
         },
+        "held": {
+          "description": "The ledger still counts what it needs as its own.",
+          "type": "boolean",
+          "readOnly": true
+        },
         "id": {
           "description": "Of what is kept.",
           "type": "string",
@@ -11286,6 +11291,10 @@ func init() {
       "properties": {
         "element": {
           "description": "Name of the member.",
+          "type": "string"
+        },
+        "elementId": {
+          "description": "As the decision calls it.",
           "type": "string"
         },
         "elementKind": {
@@ -26631,6 +26640,11 @@ func init() {
             "INFEASIBLE"
           ]
         },
+        "held": {
+          "description": "The ledger still counts what it needs as its own.",
+          "type": "boolean",
+          "readOnly": true
+        },
         "id": {
           "description": "Of what is kept.",
           "type": "string",
@@ -26716,6 +26730,10 @@ func init() {
       "properties": {
         "element": {
           "description": "Name of the member.",
+          "type": "string"
+        },
+        "elementId": {
+          "description": "As the decision calls it.",
           "type": "string"
         },
         "elementKind": {
