@@ -57,8 +57,9 @@ func (t *Tx) HoldLinks(ctx context.Context, holder string, links []operation.Lin
 			return fault.New(fault.Internal, "a holding of the link from %q to %q is not valid", h.From, h.To)
 		}
 	}
+	named := len(want)
 	for _, h := range have { // what is no longer wanted, in its place among the rows
-		if _, found := slices.BinarySearchFunc(want, h, byEnds); !found {
+		if _, found := slices.BinarySearchFunc(want[:named], h, byEnds); !found {
 			h.Kbit = 0
 			want = append(want, h)
 		}
