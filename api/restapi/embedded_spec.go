@@ -1089,6 +1089,7 @@ func init() {
         ]
       },
       "put": {
+        "description": "All of the report, or nothing: an item that is wrong is named with its field. A list that is absent says nothing of its kind.",
         "tags": [
           "infrastructures"
         ],
@@ -4341,7 +4342,7 @@ func init() {
         ]
       }
     },
-    "/iotSlices/{iotSliceId}/placement/whyNot": {
+    "/iotSlices/{iotSliceId}/placement/whyNot/{nodeId}": {
       "get": {
         "tags": [
           "iotSlices"
@@ -4362,8 +4363,8 @@ func init() {
             "minLength": 1,
             "type": "string",
             "description": "A node, by id or name.",
-            "name": "node",
-            "in": "query",
+            "name": "nodeId",
+            "in": "path",
             "required": true
           },
           {
@@ -12736,7 +12737,7 @@ func init() {
     },
     "Prune": {
       "type": "boolean",
-      "description": "Delete nodes and links that the body does not name.",
+      "description": "Delete what a list of the body does not name.",
       "name": "prune",
       "in": "query"
     },
@@ -14346,6 +14347,7 @@ func init() {
         ]
       },
       "put": {
+        "description": "All of the report, or nothing: an item that is wrong is named with its field. A list that is absent says nothing of its kind.",
         "tags": [
           "infrastructures"
         ],
@@ -14362,7 +14364,7 @@ func init() {
           },
           {
             "type": "boolean",
-            "description": "Delete nodes and links that the body does not name.",
+            "description": "Delete what a list of the body does not name.",
             "name": "prune",
             "in": "query"
           },
@@ -18579,7 +18581,7 @@ func init() {
         ]
       }
     },
-    "/iotSlices/{iotSliceId}/placement/whyNot": {
+    "/iotSlices/{iotSliceId}/placement/whyNot/{nodeId}": {
       "get": {
         "tags": [
           "iotSlices"
@@ -18600,8 +18602,8 @@ func init() {
             "minLength": 1,
             "type": "string",
             "description": "A node, by id or name.",
-            "name": "node",
-            "in": "query",
+            "name": "nodeId",
+            "in": "path",
             "required": true
           },
           {
@@ -28175,7 +28177,7 @@ func init() {
     },
     "Prune": {
       "type": "boolean",
-      "description": "Delete nodes and links that the body does not name.",
+      "description": "Delete what a list of the body does not name.",
       "name": "prune",
       "in": "query"
     },

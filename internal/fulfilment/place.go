@@ -203,8 +203,10 @@ func nodeFacts(n *slice.Node, v *slice.Infrastructure) topology.Node {
 		PricePerCPU:        firstOf(n.PricePerCPUHour, v.PricePerCPUHour),
 		Labels:             map[string]string{},
 	}
-	if n.Unlimited {
-		f.Capacity = topology.Unlimited()
+	if n.Unlimited { // as the ledger reads it: what is not stated has no limit
+		f.Capacity.CPU = firstOf(f.Capacity.CPU, topology.Infinite)
+		f.Capacity.Memory = firstOf(f.Capacity.Memory, topology.Infinite)
+		f.Capacity.Storage = firstOf(f.Capacity.Storage, topology.Infinite)
 	}
 	maps.Copy(f.Labels, v.Labels)
 	maps.Copy(f.Labels, n.Labels)

@@ -289,7 +289,7 @@ func (p *placer) nodeNamed(ref, tenant string) (*slice.Node, *slice.Infrastructu
 		found = n
 	}
 	if found == nil {
-		return nil, nil, fault.Field("node", ref, "the id or name of a node that the slice's tenant may use")
+		return nil, nil, fault.Absent("node", ref)
 	}
 	return found, p.infra[found.Infrastructure], nil
 }

@@ -69,6 +69,7 @@ type Changes interface {
 	Create(ctx context.Context, r slice.Resource, o fulfilment.Options) (fulfilment.Result, error)
 	Patch(ctx context.Context, kind slice.Kind, id string, p fulfilment.Patch, o fulfilment.Options) (fulfilment.Result, error)
 	Delete(ctx context.Context, kind slice.Kind, id string, o fulfilment.Options) (fulfilment.Result, error)
+	Import(ctx context.Context, infrastructureID string, in fulfilment.Inventory, o fulfilment.Options) (fulfilment.InventoryResult, error)
 	PutSecret(ctx context.Context, meta slice.Meta, value []byte, o fulfilment.Options) (fulfilment.Result, error)
 }
 

@@ -70,7 +70,7 @@ func (a *api) placements(o *operations.OsmosliceAPI) {
 		if p.Element != nil {
 			member = *p.Element
 		}
-		x, err := a.deps.Reads.WhyNot(p.HTTPRequest.Context(), p.IotSliceID, p.Node, member)
+		x, err := a.deps.Reads.WhyNot(p.HTTPRequest.Context(), p.IotSliceID, p.NodeID, member)
 		if err != nil {
 			return a.fail(p.HTTPRequest, err)
 		}

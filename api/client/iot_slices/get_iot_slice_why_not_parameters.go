@@ -70,10 +70,10 @@ type GetIotSliceWhyNotParams struct {
 	// IotSliceID.
 	IotSliceID string
 
-	// Node.
+	// NodeID.
 	//
 	// A node, by id or name.
-	Node string
+	NodeID string
 
 	HTTPClient *http.Client
 
@@ -154,15 +154,15 @@ func (o *GetIotSliceWhyNotParams) SetIotSliceID(iotSliceID string) {
 	o.IotSliceID = iotSliceID
 }
 
-// WithNode adds the node to the get iot slice why not params.
-func (o *GetIotSliceWhyNotParams) WithNode(node string) *GetIotSliceWhyNotParams {
-	o.SetNode(node)
+// WithNodeID adds the nodeID to the get iot slice why not params.
+func (o *GetIotSliceWhyNotParams) WithNodeID(nodeID string) *GetIotSliceWhyNotParams {
+	o.SetNodeID(nodeID)
 	return o
 }
 
-// SetNode adds the node to the get iot slice why not params.
-func (o *GetIotSliceWhyNotParams) SetNode(node string) {
-	o.Node = node
+// SetNodeID adds the nodeId to the get iot slice why not params.
+func (o *GetIotSliceWhyNotParams) SetNodeID(nodeID string) {
+	o.NodeID = nodeID
 }
 
 // WriteToRequest writes these params to a [runtime.ClientRequest].
@@ -194,14 +194,9 @@ func (o *GetIotSliceWhyNotParams) WriteToRequest(r runtime.ClientRequest, reg st
 		return err
 	}
 
-	// query param node
-	qrNode := o.Node
-	qNode := qrNode
-	if qNode != "" {
-
-		if err := r.SetQueryParam("node", qNode); err != nil {
-			return err
-		}
+	// path param nodeId
+	if err := r.SetPathParam("nodeId", o.NodeID); err != nil {
+		return err
 	}
 
 	if len(res) > 0 {

@@ -83,12 +83,12 @@ func (o *GetIotSliceWhyNotOK) Code() int {
 
 func (o *GetIotSliceWhyNotOK) Error() string {
 	payload, _ := json.Marshal(o.Payload)
-	return fmt.Sprintf("[GET /iotSlices/{iotSliceId}/placement/whyNot][%d] getIotSliceWhyNotOK %s", 200, payload)
+	return fmt.Sprintf("[GET /iotSlices/{iotSliceId}/placement/whyNot/{nodeId}][%d] getIotSliceWhyNotOK %s", 200, payload)
 }
 
 func (o *GetIotSliceWhyNotOK) String() string {
 	payload, _ := json.Marshal(o.Payload)
-	return fmt.Sprintf("[GET /iotSlices/{iotSliceId}/placement/whyNot][%d] getIotSliceWhyNotOK %s", 200, payload)
+	return fmt.Sprintf("[GET /iotSlices/{iotSliceId}/placement/whyNot/{nodeId}][%d] getIotSliceWhyNotOK %s", 200, payload)
 }
 
 func (o *GetIotSliceWhyNotOK) GetPayload() *models.WhyNot {
@@ -155,12 +155,12 @@ func (o *GetIotSliceWhyNotDefault) Code() int {
 
 func (o *GetIotSliceWhyNotDefault) Error() string {
 	payload, _ := json.Marshal(o.Payload)
-	return fmt.Sprintf("[GET /iotSlices/{iotSliceId}/placement/whyNot][%d] getIotSliceWhyNot default %s", o._statusCode, payload)
+	return fmt.Sprintf("[GET /iotSlices/{iotSliceId}/placement/whyNot/{nodeId}][%d] getIotSliceWhyNot default %s", o._statusCode, payload)
 }
 
 func (o *GetIotSliceWhyNotDefault) String() string {
 	payload, _ := json.Marshal(o.Payload)
-	return fmt.Sprintf("[GET /iotSlices/{iotSliceId}/placement/whyNot][%d] getIotSliceWhyNot default %s", o._statusCode, payload)
+	return fmt.Sprintf("[GET /iotSlices/{iotSliceId}/placement/whyNot/{nodeId}][%d] getIotSliceWhyNot default %s", o._statusCode, payload)
 }
 
 func (o *GetIotSliceWhyNotDefault) GetPayload() *models.Problem {

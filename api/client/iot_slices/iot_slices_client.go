@@ -662,7 +662,7 @@ func (a *Client) GetIotSliceWhyNotContext(ctx context.Context, params *GetIotSli
 	op := &runtime.ClientOperation{
 		ID:                 "getIotSliceWhyNot",
 		Method:             "GET",
-		PathPattern:        "/iotSlices/{iotSliceId}/placement/whyNot",
+		PathPattern:        "/iotSlices/{iotSliceId}/placement/whyNot/{nodeId}",
 		ProducesMediaTypes: []string{"application/json"},
 		ConsumesMediaTypes: []string{"application/json"},
 		Schemes:            []string{"http", "https"},

@@ -2127,7 +2127,7 @@ func (o *OsmosliceAPI) initHandlerCache() {
 	if o.handlers["GET"] == nil {
 		o.handlers["GET"] = make(map[string]http.Handler)
 	}
-	o.handlers["GET"]["/iotSlices/{iotSliceId}/placement/whyNot"] = iot_slices.NewGetIotSliceWhyNot(o.context, o.IotSlicesGetIotSliceWhyNotHandler)
+	o.handlers["GET"]["/iotSlices/{iotSliceId}/placement/whyNot/{nodeId}"] = iot_slices.NewGetIotSliceWhyNot(o.context, o.IotSlicesGetIotSliceWhyNotHandler)
 	if o.handlers["GET"] == nil {
 		o.handlers["GET"] = make(map[string]http.Handler)
 	}

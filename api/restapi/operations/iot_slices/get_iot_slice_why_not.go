@@ -26,7 +26,7 @@ func NewGetIotSliceWhyNot(ctx *middleware.Context, handler GetIotSliceWhyNotHand
 	return &GetIotSliceWhyNot{Context: ctx, Handler: handler}
 }
 
-// GetIotSliceWhyNot swagger:route GET /iotSlices/{iotSliceId}/placement/whyNot iotSlices getIotSliceWhyNot
+// GetIotSliceWhyNot swagger:route GET /iotSlices/{iotSliceId}/placement/whyNot/{nodeId} iotSlices getIotSliceWhyNot
 //
 // Why members do not run on a node
 type GetIotSliceWhyNot struct {

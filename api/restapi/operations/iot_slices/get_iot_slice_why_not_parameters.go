@@ -41,8 +41,8 @@ type GetIotSliceWhyNotParams struct {
 	// Required: true
 	// Max Length: 253
 	// Min Length: 1
-	// In: query
-	Node string
+	// In: path
+	NodeID string
 }
 
 // BindRequest both binds and validates a request, it assumes that complex things implement a Validatable(strfmt.Registry) error interface
@@ -65,8 +65,8 @@ func (o *GetIotSliceWhyNotParams) BindRequest(r *http.Request, route *middleware
 		res = append(res, err)
 	}
 
-	qNode, qhkNode, _ := qs.GetOK("node")
-	if err := o.bindNode(qNode, qhkNode, route.Formats); err != nil {
+	rNodeID, rhkNodeID, _ := route.Params.GetOK("nodeId")
+	if err := o.bindNodeID(rNodeID, rhkNodeID, route.Formats); err != nil {
 		res = append(res, err)
 	}
 	if len(res) > 0 {
@@ -143,39 +143,32 @@ func (o *GetIotSliceWhyNotParams) validateIotSliceID(formats strfmt.Registry) er
 	return nil
 }
 
-// bindNode binds and validates parameter Node from query.
-func (o *GetIotSliceWhyNotParams) bindNode(rawData []string, hasKey bool, formats strfmt.Registry) error {
-	if !hasKey {
-		return errors.Required("node", "query", rawData)
-	}
+// bindNodeID binds and validates parameter NodeID from path.
+func (o *GetIotSliceWhyNotParams) bindNodeID(rawData []string, hasKey bool, formats strfmt.Registry) error {
 	var raw string
 	if len(rawData) > 0 {
 		raw = rawData[len(rawData)-1]
 	}
 
 	// Required: true
-	// AllowEmptyValue: false
+	// Parameter is provided by construction from the route
+	o.NodeID = raw
 
-	if err := validate.RequiredString("node", "query", raw); err != nil {
-		return err
-	}
-	o.Node = raw
-
-	if err := o.validateNode(formats); err != nil {
+	if err := o.validateNodeID(formats); err != nil {
 		return err
 	}
 
 	return nil
 }
 
-// validateNode carries out validations for parameter Node
-func (o *GetIotSliceWhyNotParams) validateNode(formats strfmt.Registry) error {
+// validateNodeID carries out validations for parameter NodeID
+func (o *GetIotSliceWhyNotParams) validateNodeID(formats strfmt.Registry) error {
 
-	if err := validate.MinLength("node", "query", o.Node, 1); err != nil {
+	if err := validate.MinLength("nodeId", "path", o.NodeID, 1); err != nil {
 		return err
 	}
 
-	if err := validate.MaxLength("node", "query", o.Node, 253); err != nil {
+	if err := validate.MaxLength("nodeId", "path", o.NodeID, 253); err != nil {
 		return err
 	}
 
