@@ -224,6 +224,7 @@ func (u *unit) use(ctx context.Context, sl *slice.IoTSlice, id string, op *opera
 	case x.Expires != nil && !now.Before(*x.Expires):
 		return fault.New(fault.Conflict, "the reservation of placement %q expired at %s", x.Name, x.Expires.Format(time.RFC3339))
 	}
+	u.looked = true
 	if err := u.s.place.stillHolds(ctx, u.Tx, x); err != nil {
 		return err
 	}

@@ -23,9 +23,17 @@ type reservation struct {
 
 // previewed reads the placement that an operation was ordered by, refuses when
 // what it relied on has changed, and narrows the question to its answer.
+// Once the operation has planned, the plan is its own, and planning again (a
+// retry) goes by what has become of it.
 func (p *placer) previewed(ctx context.Context, tx operation.Tx, sit *Situation, q *question) (*reservation, error) {
 	if sit.params.Placement == "" {
 		return nil, nil
+	}
+	switch _, err := tx.Decision(ctx, sit.Operation); {
+	case err == nil:
+		return nil, nil
+	case !fault.Is(err, fault.NotFound):
+		return nil, err
 	}
 	x, err := placementOf(ctx, tx, sit.params.Placement)
 	if err != nil {

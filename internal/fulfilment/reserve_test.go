@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/osmoslice/osmoslice/domains/simulated"
 	"github.com/osmoslice/osmoslice/internal/actor"
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/fulfilment"
@@ -392,6 +393,40 @@ func TestSlicesNeverOvercommitALink(t *testing.T) {
 		}
 		w.agree()
 	})
+}
+
+// A plan that was begun is its operation's: held, mended and retried, it goes on,
+// and its own uses are no change of what it relied on.
+func TestAKeptPlanIsRetried(t *testing.T) {
+	w := newWorld(t)
+	w.tenancy()
+	site := w.site("site")
+	w.run()
+	for _, held := range []bool{false, true} {
+		name := fmt.Sprint("held-", held)
+		o := w.order(name)
+		x := w.asked(fulfilment.FeasibilityCheck{Order: &o, Keep: true, Reserve: held})
+		o.Placement, o.Slice.OnFailure = x.ID, slice.Hold
+		w.script(site, &simulated.Script{Failures: []simulated.Failure{{Call: "apply", Detail: "no such image"}}})
+		res, err := w.svc.CreateSlice(w.ctx, o, fulfilment.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		op := w.until(res.Operation.ID, func(op *operation.Operation) bool { return op.State == operation.FailedTemp || op.State.Final() })
+		w.script(site, &simulated.Script{})
+		if op.State != operation.FailedTemp {
+			t.Fatalf("%s %+v", op.State, op.RootCause)
+		}
+		if _, err := w.svc.Signal(w.ctx, op.ID, "retry", ""); err != nil {
+			t.Fatal(err)
+		}
+		if op = w.ended(op.ID); op.State != operation.Completed {
+			t.Errorf("%s %+v", op.State, op.RootCause)
+		}
+		w.agree()
+		w.done(w.svc.Order(w.ctx, op.Slice, fulfilment.Request{Type: operation.Terminate}, fulfilment.Options{}))
+		w.agree()
+	}
 }
 
 // linkUse is the bandwidth in the ledger's link rows.

@@ -18,6 +18,7 @@ type unit struct {
 	o       Options
 	changes []Change
 	started *operation.Operation
+	looked  bool // the placer's picture followed this transaction
 }
 
 func (u *unit) note(verb string, r slice.Resource) {
@@ -86,8 +87,10 @@ var errDry = errors.New("dry run")
 func (s *Service) write(ctx context.Context, o Options, fn func(ctx context.Context, u *unit) (Result, error)) (Result, error) {
 	var out Result
 	var changes []Change
+	looked := false
 	err := s.c.Store.Write(ctx, func(ctx context.Context, tx operation.Tx) error {
 		u := &unit{Tx: tx, s: s, o: o}
+		defer func() { looked = looked || u.looked }()
 		res, err := fn(ctx, u)
 		if err != nil {
 			return err
@@ -100,6 +103,9 @@ func (s *Service) write(ctx context.Context, o Options, fn func(ctx context.Cont
 		return errDry
 	})
 	if err != nil && !errors.Is(err, errDry) {
+		if looked { // perhaps at what others had not committed
+			s.Forget()
+		}
 		return Result{}, err
 	}
 	s.memory.written(changes)
@@ -118,6 +124,7 @@ func (u *unit) preview(ctx context.Context) *Preview {
 	if u.started == nil {
 		return p
 	}
+	u.looked = true
 	op := *u.started
 	ctx = asService(ctx, &op)
 	sit, err := u.s.situation(ctx, u.Tx, &op)
