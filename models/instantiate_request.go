@@ -21,6 +21,10 @@ type InstantiateRequest struct {
 	// Absent: as the slice says.
 	// Enum: ["rollback","hold"]
 	OnFailure string `json:"onFailure,omitempty"`
+
+	// Run exactly the plan of this kept placement, or be refused with what changed; its reservation is used.
+	// Max Length: 64
+	PlacementID string `json:"placementId,omitempty"`
 }
 
 // Validate validates this instantiate request
@@ -28,6 +32,10 @@ func (m *InstantiateRequest) Validate(formats strfmt.Registry) error {
 	var res []error
 
 	if err := m.validateOnFailure(formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.validatePlacementID(formats); err != nil {
 		res = append(res, err)
 	}
 
@@ -73,6 +81,18 @@ func (m *InstantiateRequest) validateOnFailure(formats strfmt.Registry) error {
 
 	// value enum
 	if err := m.validateOnFailureEnum("onFailure", "body", m.OnFailure); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (m *InstantiateRequest) validatePlacementID(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.PlacementID) { // not required
+		return nil
+	}
+
+	if err := validate.MaxLength("placementId", "body", m.PlacementID, 64); err != nil {
 		return err
 	}
 

@@ -106,6 +106,10 @@ type IoTSliceOrder struct {
 	// Enum: ["rollback","hold"]
 	OnFailure string `json:"onFailure,omitempty"`
 
+	// Instantiate by exactly the plan of this kept placement, or be refused with what changed; its reservation is used.
+	// Max Length: 64
+	PlacementID string `json:"placementId,omitempty"`
+
 	// placement policy
 	PlacementPolicy *PlacementPolicy `json:"placementPolicy,omitempty"`
 
@@ -201,6 +205,10 @@ func (m *IoTSliceOrder) Validate(formats strfmt.Registry) error {
 	}
 
 	if err := m.validateOnFailure(formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.validatePlacementID(formats); err != nil {
 		res = append(res, err)
 	}
 
@@ -581,6 +589,18 @@ func (m *IoTSliceOrder) validateOnFailure(formats strfmt.Registry) error {
 
 	// value enum
 	if err := m.validateOnFailureEnum("onFailure", "body", m.OnFailure); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (m *IoTSliceOrder) validatePlacementID(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.PlacementID) { // not required
+		return nil
+	}
+
+	if err := validate.MaxLength("placementId", "body", m.PlacementID, 64); err != nil {
 		return err
 	}
 

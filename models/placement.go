@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	stderrors "errors"
+	"strconv"
 
 	"github.com/go-openapi/errors"
 	"github.com/go-openapi/strfmt"
@@ -14,33 +15,118 @@ import (
 	"github.com/go-openapi/validate"
 )
 
-// Placement The answer to a feasibility question, or the decision made for an operation.
+// Placement The answer to a feasibility question, kept or not, or the decision made for an operation.
 //
 // swagger:model Placement
 type Placement struct {
 
+	// assignments
+	Assignments []*PlacementAssignment `json:"assignments,omitempty"`
+
+	// What the plan relied on. An order that names the placement is refused when one of them is otherwise.
+	CheckIndex []*PlacementFact `json:"checkIndex,omitempty"`
+
+	// created at
+	// Read Only: true
+	// Format: date-time
+	CreatedAt *strfmt.DateTime `json:"createdAt,omitempty"`
+
 	// Assignments, cost, bound, and each rejection with its reason.
 	Decision any `json:"decision,omitempty"`
+
+	// description
+	// Read Only: true
+	Description string `json:"description,omitempty"`
 
 	// feasibility result
 	// Enum: ["FEASIBLE","INFEASIBLE"]
 	FeasibilityResult string `json:"feasibilityResult,omitempty"`
 
-	// iot slice Id
+	// The ledger still counts what it needs as its own.
+	// Read Only: true
+	Held *bool `json:"held,omitempty"`
+
+	// Of what is kept.
+	// Read Only: true
+	ID string `json:"id,omitempty"`
+
+	// in feasible reason
+	InFeasibleReason string `json:"inFeasibleReason,omitempty"`
+
+	// The stored slice it was asked for, or decided for.
 	IotSliceID string `json:"iotSliceId,omitempty"`
+
+	// The name in the order.
+	IotSliceName string `json:"iotSliceName,omitempty"`
+
+	// When it is forgotten.
+	// Format: date-time
+	KeptUntil *strfmt.DateTime `json:"keptUntil,omitempty"`
+
+	// labels
+	// Read Only: true
+	Labels map[string]string `json:"labels,omitempty"`
 
 	// The operation the decision was made for.
 	LcmOpOccID string `json:"lcmOpOccId,omitempty"`
 
+	// name
+	// Read Only: true
+	Name string `json:"name,omitempty"`
+
 	// plan
 	Plan *Plan `json:"plan,omitempty"`
+
+	// requested reservation expiration
+	// Format: date-time
+	RequestedReservationExpiration *strfmt.DateTime `json:"requestedReservationExpiration,omitempty"`
+
+	// When what is held is released, by the clock of the database.
+	// Format: date-time
+	ReservationExpiration *strfmt.DateTime `json:"reservationExpiration,omitempty"`
+
+	// resource reservation
+	ResourceReservation bool `json:"resourceReservation,omitempty"`
+
+	// resource reservation status
+	// Enum: ["RESERVED","UNRESERVED","USED"]
+	ResourceReservationStatus string `json:"resourceReservationStatus,omitempty"`
+
+	// revision
+	// Read Only: true
+	Revision int64 `json:"revision,omitempty"`
+
+	// tenant Id
+	// Read Only: true
+	TenantID string `json:"tenantId,omitempty"`
+
+	// updated at
+	// Read Only: true
+	// Format: date-time
+	UpdatedAt *strfmt.DateTime `json:"updatedAt,omitempty"`
 }
 
 // Validate validates this placement
 func (m *Placement) Validate(formats strfmt.Registry) error {
 	var res []error
 
+	if err := m.validateAssignments(formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.validateCheckIndex(formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.validateCreatedAt(formats); err != nil {
+		res = append(res, err)
+	}
+
 	if err := m.validateFeasibilityResult(formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.validateKeptUntil(formats); err != nil {
 		res = append(res, err)
 	}
 
@@ -48,9 +134,97 @@ func (m *Placement) Validate(formats strfmt.Registry) error {
 		res = append(res, err)
 	}
 
+	if err := m.validateRequestedReservationExpiration(formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.validateReservationExpiration(formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.validateResourceReservationStatus(formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.validateUpdatedAt(formats); err != nil {
+		res = append(res, err)
+	}
+
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
+	return nil
+}
+
+func (m *Placement) validateAssignments(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.Assignments) { // not required
+		return nil
+	}
+
+	for i := 0; i < len(m.Assignments); i++ {
+		if typeutils.IsZero(m.Assignments[i]) { // not required
+			continue
+		}
+
+		if m.Assignments[i] != nil {
+			if err := m.Assignments[i].Validate(formats); err != nil {
+				ve := new(errors.Validation)
+				if stderrors.As(err, &ve) {
+					return ve.ValidateName("assignments" + "." + strconv.Itoa(i))
+				}
+				ce := new(errors.CompositeError)
+				if stderrors.As(err, &ce) {
+					return ce.ValidateName("assignments" + "." + strconv.Itoa(i))
+				}
+
+				return err
+			}
+		}
+
+	}
+
+	return nil
+}
+
+func (m *Placement) validateCheckIndex(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.CheckIndex) { // not required
+		return nil
+	}
+
+	for i := 0; i < len(m.CheckIndex); i++ {
+		if typeutils.IsZero(m.CheckIndex[i]) { // not required
+			continue
+		}
+
+		if m.CheckIndex[i] != nil {
+			if err := m.CheckIndex[i].Validate(formats); err != nil {
+				ve := new(errors.Validation)
+				if stderrors.As(err, &ve) {
+					return ve.ValidateName("checkIndex" + "." + strconv.Itoa(i))
+				}
+				ce := new(errors.CompositeError)
+				if stderrors.As(err, &ce) {
+					return ce.ValidateName("checkIndex" + "." + strconv.Itoa(i))
+				}
+
+				return err
+			}
+		}
+
+	}
+
+	return nil
+}
+
+func (m *Placement) validateCreatedAt(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.CreatedAt) { // not required
+		return nil
+	}
+
+	if err := validate.FormatOf("createdAt", "body", "date-time", m.CreatedAt.String(), formats); err != nil {
+		return err
+	}
+
 	return nil
 }
 
@@ -96,6 +270,18 @@ func (m *Placement) validateFeasibilityResult(formats strfmt.Registry) error {
 	return nil
 }
 
+func (m *Placement) validateKeptUntil(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.KeptUntil) { // not required
+		return nil
+	}
+
+	if err := validate.FormatOf("keptUntil", "body", "date-time", m.KeptUntil.String(), formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
 func (m *Placement) validatePlan(formats strfmt.Registry) error {
 	if typeutils.IsZero(m.Plan) { // not required
 		return nil
@@ -119,17 +305,250 @@ func (m *Placement) validatePlan(formats strfmt.Registry) error {
 	return nil
 }
 
+func (m *Placement) validateRequestedReservationExpiration(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.RequestedReservationExpiration) { // not required
+		return nil
+	}
+
+	if err := validate.FormatOf("requestedReservationExpiration", "body", "date-time", m.RequestedReservationExpiration.String(), formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (m *Placement) validateReservationExpiration(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.ReservationExpiration) { // not required
+		return nil
+	}
+
+	if err := validate.FormatOf("reservationExpiration", "body", "date-time", m.ReservationExpiration.String(), formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+var placementTypeResourceReservationStatusPropEnum []any
+
+func init() {
+	var res []string
+	if err := json.Unmarshal([]byte(`["RESERVED","UNRESERVED","USED"]`), &res); err != nil {
+		panic(err)
+	}
+	for _, v := range res {
+		placementTypeResourceReservationStatusPropEnum = append(placementTypeResourceReservationStatusPropEnum, v)
+	}
+}
+
+const (
+
+	// PlacementResourceReservationStatusRESERVED captures enum value "RESERVED"
+	PlacementResourceReservationStatusRESERVED string = "RESERVED"
+
+	// PlacementResourceReservationStatusUNRESERVED captures enum value "UNRESERVED"
+	PlacementResourceReservationStatusUNRESERVED string = "UNRESERVED"
+
+	// PlacementResourceReservationStatusUSED captures enum value "USED"
+	PlacementResourceReservationStatusUSED string = "USED"
+)
+
+// prop value enum
+func (m *Placement) validateResourceReservationStatusEnum(path, location string, value string) error {
+	if err := validate.EnumCase(path, location, value, placementTypeResourceReservationStatusPropEnum, true); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (m *Placement) validateResourceReservationStatus(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.ResourceReservationStatus) { // not required
+		return nil
+	}
+
+	// value enum
+	if err := m.validateResourceReservationStatusEnum("resourceReservationStatus", "body", m.ResourceReservationStatus); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (m *Placement) validateUpdatedAt(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.UpdatedAt) { // not required
+		return nil
+	}
+
+	if err := validate.FormatOf("updatedAt", "body", "date-time", m.UpdatedAt.String(), formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
 // ContextValidate validate this placement based on the context it is used
 func (m *Placement) ContextValidate(ctx context.Context, formats strfmt.Registry) error {
 	var res []error
 
+	if err := m.contextValidateAssignments(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.contextValidateCheckIndex(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.contextValidateCreatedAt(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.contextValidateDescription(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.contextValidateHeld(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.contextValidateID(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.contextValidateLabels(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.contextValidateName(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
 	if err := m.contextValidatePlan(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.contextValidateRevision(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.contextValidateTenantID(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.contextValidateUpdatedAt(ctx, formats); err != nil {
 		res = append(res, err)
 	}
 
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
+	return nil
+}
+
+func (m *Placement) contextValidateAssignments(ctx context.Context, formats strfmt.Registry) error {
+
+	for i := 0; i < len(m.Assignments); i++ {
+
+		if m.Assignments[i] != nil {
+
+			if typeutils.IsZero(m.Assignments[i]) { // not required
+				continue
+			}
+
+			if err := m.Assignments[i].ContextValidate(ctx, formats); err != nil {
+				ve := new(errors.Validation)
+				if stderrors.As(err, &ve) {
+					return ve.ValidateName("assignments" + "." + strconv.Itoa(i))
+				}
+				ce := new(errors.CompositeError)
+				if stderrors.As(err, &ce) {
+					return ce.ValidateName("assignments" + "." + strconv.Itoa(i))
+				}
+
+				return err
+			}
+		}
+
+	}
+
+	return nil
+}
+
+func (m *Placement) contextValidateCheckIndex(ctx context.Context, formats strfmt.Registry) error {
+
+	for i := 0; i < len(m.CheckIndex); i++ {
+
+		if m.CheckIndex[i] != nil {
+
+			if typeutils.IsZero(m.CheckIndex[i]) { // not required
+				continue
+			}
+
+			if err := m.CheckIndex[i].ContextValidate(ctx, formats); err != nil {
+				ve := new(errors.Validation)
+				if stderrors.As(err, &ve) {
+					return ve.ValidateName("checkIndex" + "." + strconv.Itoa(i))
+				}
+				ce := new(errors.CompositeError)
+				if stderrors.As(err, &ce) {
+					return ce.ValidateName("checkIndex" + "." + strconv.Itoa(i))
+				}
+
+				return err
+			}
+		}
+
+	}
+
+	return nil
+}
+
+func (m *Placement) contextValidateCreatedAt(ctx context.Context, formats strfmt.Registry) error {
+
+	if err := validate.ReadOnly(ctx, "createdAt", "body", m.CreatedAt); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (m *Placement) contextValidateDescription(ctx context.Context, formats strfmt.Registry) error {
+
+	if err := validate.ReadOnly(ctx, "description", "body", m.Description); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (m *Placement) contextValidateHeld(ctx context.Context, formats strfmt.Registry) error {
+
+	if err := validate.ReadOnly(ctx, "held", "body", m.Held); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (m *Placement) contextValidateID(ctx context.Context, formats strfmt.Registry) error {
+
+	if err := validate.ReadOnly(ctx, "id", "body", m.ID); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (m *Placement) contextValidateLabels(ctx context.Context, formats strfmt.Registry) error {
+
+	return nil
+}
+
+func (m *Placement) contextValidateName(ctx context.Context, formats strfmt.Registry) error {
+
+	if err := validate.ReadOnly(ctx, "name", "body", m.Name); err != nil {
+		return err
+	}
+
 	return nil
 }
 
@@ -153,6 +572,33 @@ func (m *Placement) contextValidatePlan(ctx context.Context, formats strfmt.Regi
 
 			return err
 		}
+	}
+
+	return nil
+}
+
+func (m *Placement) contextValidateRevision(ctx context.Context, formats strfmt.Registry) error {
+
+	if err := validate.ReadOnly(ctx, "revision", "body", m.Revision); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (m *Placement) contextValidateTenantID(ctx context.Context, formats strfmt.Registry) error {
+
+	if err := validate.ReadOnly(ctx, "tenantId", "body", m.TenantID); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (m *Placement) contextValidateUpdatedAt(ctx context.Context, formats strfmt.Registry) error {
+
+	if err := validate.ReadOnly(ctx, "updatedAt", "body", m.UpdatedAt); err != nil {
+		return err
 	}
 
 	return nil

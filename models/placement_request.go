@@ -13,7 +13,7 @@ import (
 	"github.com/go-openapi/validate"
 )
 
-// PlacementRequest A feasibility question (3GPP FeasibilityCheck): would this order, or this stored slice, fit now? Nothing is reserved.
+// PlacementRequest A feasibility question (3GPP FeasibilityCheckAndReservationJob, TS 28.541): would this order, or this stored slice, fit now?
 //
 // swagger:model PlacementRequest
 type PlacementRequest struct {
@@ -22,8 +22,22 @@ type PlacementRequest struct {
 	// Max Length: 64
 	IotSliceID string `json:"iotSliceId,omitempty"`
 
+	// Keep the answer and what it relied on; an order that names it runs exactly this plan or is refused.
+	Keep bool `json:"keep,omitempty"`
+
+	// Of what is kept; absent: its id.
+	// Pattern: ^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$
+	Name string `json:"name,omitempty"`
+
 	// order
 	Order *IoTSliceOrder `json:"order,omitempty"`
+
+	// Until when it is held; absent: the default of the service, which also bounds it.
+	// Format: date-time
+	RequestedReservationExpiration *strfmt.DateTime `json:"requestedReservationExpiration,omitempty"`
+
+	// Also hold what it needs.
+	ResourceReservation bool `json:"resourceReservation,omitempty"`
 }
 
 // Validate validates this placement request
@@ -34,7 +48,15 @@ func (m *PlacementRequest) Validate(formats strfmt.Registry) error {
 		res = append(res, err)
 	}
 
+	if err := m.validateName(formats); err != nil {
+		res = append(res, err)
+	}
+
 	if err := m.validateOrder(formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.validateRequestedReservationExpiration(formats); err != nil {
 		res = append(res, err)
 	}
 
@@ -50,6 +72,18 @@ func (m *PlacementRequest) validateIotSliceID(formats strfmt.Registry) error {
 	}
 
 	if err := validate.MaxLength("iotSliceId", "body", m.IotSliceID, 64); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (m *PlacementRequest) validateName(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.Name) { // not required
+		return nil
+	}
+
+	if err := validate.Pattern("name", "body", m.Name, `^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`); err != nil {
 		return err
 	}
 
@@ -74,6 +108,18 @@ func (m *PlacementRequest) validateOrder(formats strfmt.Registry) error {
 
 			return err
 		}
+	}
+
+	return nil
+}
+
+func (m *PlacementRequest) validateRequestedReservationExpiration(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.RequestedReservationExpiration) { // not required
+		return nil
+	}
+
+	if err := validate.FormatOf("requestedReservationExpiration", "body", "date-time", m.RequestedReservationExpiration.String(), formats); err != nil {
+		return err
 	}
 
 	return nil

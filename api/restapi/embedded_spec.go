@@ -1089,6 +1089,7 @@ func init() {
         ]
       },
       "put": {
+        "description": "All of the report, or nothing: an item that is wrong is named with its field. A list that is absent says nothing of its kind.",
         "tags": [
           "infrastructures"
         ],
@@ -4341,6 +4342,60 @@ func init() {
         ]
       }
     },
+    "/iotSlices/{iotSliceId}/placement/whyNot/{nodeId}": {
+      "get": {
+        "tags": [
+          "iotSlices"
+        ],
+        "summary": "Why members do not run on a node",
+        "operationId": "getIotSliceWhyNot",
+        "parameters": [
+          {
+            "maxLength": 64,
+            "minLength": 1,
+            "type": "string",
+            "name": "iotSliceId",
+            "in": "path",
+            "required": true
+          },
+          {
+            "maxLength": 253,
+            "minLength": 1,
+            "type": "string",
+            "description": "A node, by id or name.",
+            "name": "nodeId",
+            "in": "path",
+            "required": true
+          },
+          {
+            "maxLength": 64,
+            "minLength": 1,
+            "type": "string",
+            "description": "A member, by id or name; absent: each.",
+            "name": "element",
+            "in": "query"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "Each constraint that is missed; none: it would fit there.",
+            "schema": {
+              "$ref": "#/definitions/WhyNot"
+            }
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        },
+        "security": [
+          {
+            "apiKey": [
+              "read"
+            ]
+          }
+        ]
+      }
+    },
     "/iotSlices/{iotSliceId}/scale": {
       "post": {
         "tags": [
@@ -4402,6 +4457,44 @@ func init() {
           {
             "apiKey": [
               "operate"
+            ]
+          }
+        ]
+      }
+    },
+    "/iotSlices/{iotSliceId}/survivability": {
+      "get": {
+        "description": "The N-1 view: every single node, link or infrastructure the slice stands on, and where its members would go now if it were lost.",
+        "tags": [
+          "iotSlices"
+        ],
+        "summary": "Which single losses would break the slice, and what would replace them",
+        "operationId": "getIotSliceSurvivability",
+        "parameters": [
+          {
+            "maxLength": 64,
+            "minLength": 1,
+            "type": "string",
+            "name": "iotSliceId",
+            "in": "path",
+            "required": true
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The losses.",
+            "schema": {
+              "$ref": "#/definitions/Survivability"
+            }
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        },
+        "security": [
+          {
+            "apiKey": [
+              "read"
             ]
           }
         ]
@@ -6321,7 +6414,68 @@ func init() {
       }
     },
     "/placements": {
+      "get": {
+        "tags": [
+          "placements"
+        ],
+        "summary": "List kept previews and reservations",
+        "operationId": "listPlacements",
+        "parameters": [
+          {
+            "$ref": "#/parameters/Tenant"
+          },
+          {
+            "$ref": "#/parameters/Filter"
+          },
+          {
+            "$ref": "#/parameters/Limit"
+          },
+          {
+            "$ref": "#/parameters/NextpageOpaqueMarker"
+          },
+          {
+            "$ref": "#/parameters/Fields"
+          },
+          {
+            "$ref": "#/parameters/ExcludeFields"
+          },
+          {
+            "$ref": "#/parameters/AllFields"
+          },
+          {
+            "$ref": "#/parameters/ExcludeDefault"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "One page.",
+            "schema": {
+              "type": "array",
+              "items": {
+                "$ref": "#/definitions/Placement"
+              }
+            },
+            "headers": {
+              "Link": {
+                "type": "string",
+                "description": "The next page, rel=\"next\" (RFC 8288)."
+              }
+            }
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        },
+        "security": [
+          {
+            "apiKey": [
+              "read"
+            ]
+          }
+        ]
+      },
       "post": {
+        "description": "With keep the answer is kept, to be ordered later; with resourceReservation what it needs is also held until then (3GPP FeasibilityCheckAndReservationJob). An order names it by placementId.",
         "tags": [
           "placements"
         ],
@@ -6330,6 +6484,12 @@ func init() {
         "parameters": [
           {
             "$ref": "#/parameters/Tenant"
+          },
+          {
+            "$ref": "#/parameters/DryRun"
+          },
+          {
+            "$ref": "#/parameters/IdempotencyKey"
           },
           {
             "name": "body",
@@ -6342,9 +6502,25 @@ func init() {
         ],
         "responses": {
           "200": {
-            "description": "The answer; nothing is reserved.",
+            "description": "The answer; nothing is kept or reserved.",
             "schema": {
               "$ref": "#/definitions/Placement"
+            }
+          },
+          "201": {
+            "description": "The answer is kept.",
+            "schema": {
+              "$ref": "#/definitions/Placement"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "Revision of the resource (RFC 9110 §8.8.3)."
+              },
+              "Location": {
+                "type": "string",
+                "description": "Where the resource is."
+              }
             }
           },
           "default": {
@@ -6360,19 +6536,20 @@ func init() {
         ]
       }
     },
-    "/placements/{lcmOpOccId}": {
+    "/placements/{placementId}": {
       "get": {
         "tags": [
           "placements"
         ],
-        "summary": "The decision made for an operation",
+        "summary": "A kept preview or reservation, or the decision made for an operation",
         "operationId": "getPlacement",
         "parameters": [
           {
             "maxLength": 64,
             "minLength": 1,
             "type": "string",
-            "name": "lcmOpOccId",
+            "description": "The id of a placement or of a lifecycle operation.",
+            "name": "placementId",
             "in": "path",
             "required": true
           }
@@ -6392,6 +6569,53 @@ func init() {
           {
             "apiKey": [
               "read"
+            ]
+          }
+        ]
+      },
+      "delete": {
+        "tags": [
+          "placements"
+        ],
+        "summary": "Forget a preview, and release what it holds",
+        "operationId": "deletePlacement",
+        "parameters": [
+          {
+            "maxLength": 64,
+            "minLength": 1,
+            "type": "string",
+            "name": "placementId",
+            "in": "path",
+            "required": true
+          },
+          {
+            "$ref": "#/parameters/IfMatch"
+          },
+          {
+            "$ref": "#/parameters/DryRun"
+          },
+          {
+            "$ref": "#/parameters/IdempotencyKey"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "Dry run: what would be done.",
+            "schema": {
+              "$ref": "#/definitions/Plan"
+            }
+          },
+          "204": {
+            "description": "Deleted."
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        },
+        "security": [
+          {
+            "apiKey": [
+              "operate"
             ]
           }
         ]
@@ -8631,6 +8855,11 @@ func init() {
             "rollback",
             "hold"
           ]
+        },
+        "placementId": {
+          "description": "Run exactly the plan of this kept placement, or be refused with what changed; its reservation is used.",
+          "type": "string",
+          "maxLength": 64
         }
       }
     },
@@ -9426,6 +9655,11 @@ func init() {
             "hold"
           ]
         },
+        "placementId": {
+          "description": "Instantiate by exactly the plan of this kept placement, or be refused with what changed; its reservation is used.",
+          "type": "string",
+          "maxLength": 64
+        },
         "placementPolicy": {
           "$ref": "#/definitions/PlacementPolicy"
         },
@@ -9867,6 +10101,77 @@ func init() {
         }
       }
     },
+    "Loss": {
+      "description": "A single failure that would break the slice as it is placed now.",
+      "type": "object",
+      "properties": {
+        "detail": {
+          "description": "Why there is no replacement.",
+          "type": "string"
+        },
+        "elements": {
+          "description": "Members whose node or flow would be lost.",
+          "type": "array",
+          "items": {
+            "type": "string"
+          }
+        },
+        "id": {
+          "type": "string"
+        },
+        "kind": {
+          "type": "string",
+          "enum": [
+            "node",
+            "link",
+            "infrastructure"
+          ]
+        },
+        "moves": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/LossMove"
+          },
+          "x-omitempty": true
+        },
+        "name": {
+          "type": "string"
+        },
+        "replaceable": {
+          "description": "A placement without it exists now.",
+          "type": "boolean",
+          "x-omitempty": false
+        },
+        "to": {
+          "description": "The other end of a link, lost in both directions.",
+          "type": "string"
+        },
+        "toName": {
+          "type": "string"
+        }
+      }
+    },
+    "LossMove": {
+      "description": "Where a member would go.",
+      "type": "object",
+      "properties": {
+        "element": {
+          "type": "string"
+        },
+        "from": {
+          "type": "string"
+        },
+        "infrastructure": {
+          "type": "string"
+        },
+        "nodeId": {
+          "type": "string"
+        },
+        "to": {
+          "type": "string"
+        }
+      }
+    },
     "Magnitude": {
       "description": "One thing a device measures.",
       "type": "object",
@@ -10263,6 +10568,28 @@ func init() {
         },
         "target": {
           "$ref": "#/definitions/PlacementPolicy"
+        }
+      }
+    },
+    "Miss": {
+      "description": "One constraint that the node does not satisfy.",
+      "type": "object",
+      "properties": {
+        "available": {
+          "type": "string"
+        },
+        "constraint": {
+          "type": "string"
+        },
+        "detail": {
+          "type": "string"
+        },
+        "peer": {
+          "description": "The other node of a link.",
+          "type": "string"
+        },
+        "required": {
+          "type": "string"
         }
       }
     },
@@ -10836,12 +11163,37 @@ func init() {
       }
     },
     "Placement": {
-      "description": "The answer to a feasibility question, or the decision made for an operation.",
+      "description": "The answer to a feasibility question, kept or not, or the decision made for an operation.",
       "type": "object",
       "properties": {
+        "assignments": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/PlacementAssignment"
+          },
+          "x-omitempty": true
+        },
+        "checkIndex": {
+          "description": "What the plan relied on. An order that names the placement is refused when one of them is otherwise.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/PlacementFact"
+          },
+          "x-omitempty": true
+        },
+        "createdAt": {
+          "type": "string",
+          "format": "date-time",
+          "x-nullable": true,
+          "readOnly": true
+        },
         "decision": {
           "description": "Assignments, cost, bound, and each rejection with its reason.",
           "type": "object"
+        },
+        "description": {
+          "type": "string",
+          "readOnly": true
         },
         "feasibilityResult": {
           "type": "string",
@@ -10850,15 +11202,154 @@ func init() {
             "INFEASIBLE"
           ]
         },
-        "iotSliceId": {
+        "held": {
+          "description": "The ledger still counts what it needs as its own.",
+          "type": "boolean",
+          "readOnly": true
+        },
+        "id": {
+          "description": "Of what is kept.",
+          "type": "string",
+          "readOnly": true
+        },
+        "inFeasibleReason": {
           "type": "string"
+        },
+        "iotSliceId": {
+          "description": "The stored slice it was asked for, or decided for.",
+          "type": "string"
+        },
+        "iotSliceName": {
+          "description": "The name in the order.",
+          "type": "string"
+        },
+        "keptUntil": {
+          "description": "When it is forgotten.",
+          "type": "string",
+          "format": "date-time",
+          "x-nullable": true
+        },
+        "labels": {
+          "type": "object",
+          "additionalProperties": {
+            "type": "string"
+          },
+          "readOnly": true
         },
         "lcmOpOccId": {
           "description": "The operation the decision was made for.",
           "type": "string"
         },
+        "name": {
+          "type": "string",
+          "readOnly": true
+        },
         "plan": {
           "$ref": "#/definitions/Plan"
+        },
+        "requestedReservationExpiration": {
+          "type": "string",
+          "format": "date-time",
+          "x-nullable": true
+        },
+        "reservationExpiration": {
+          "description": "When what is held is released, by the clock of the database.",
+          "type": "string",
+          "format": "date-time",
+          "x-nullable": true
+        },
+        "resourceReservation": {
+          "type": "boolean"
+        },
+        "resourceReservationStatus": {
+          "type": "string",
+          "enum": [
+            "RESERVED",
+            "UNRESERVED",
+            "USED"
+          ]
+        },
+        "revision": {
+          "type": "integer",
+          "format": "int64",
+          "readOnly": true
+        },
+        "tenantId": {
+          "type": "string",
+          "readOnly": true
+        },
+        "updatedAt": {
+          "type": "string",
+          "format": "date-time",
+          "x-nullable": true,
+          "readOnly": true
+        }
+      }
+    },
+    "PlacementAssignment": {
+      "description": "Where one member goes.",
+      "type": "object",
+      "properties": {
+        "element": {
+          "description": "Name of the member.",
+          "type": "string"
+        },
+        "elementId": {
+          "description": "As the decision calls it.",
+          "type": "string"
+        },
+        "elementKind": {
+          "type": "string",
+          "enum": [
+            "gateway",
+            "server",
+            "microElement"
+          ]
+        },
+        "infrastructure": {
+          "type": "string"
+        },
+        "infrastructureId": {
+          "type": "string"
+        },
+        "node": {
+          "type": "string"
+        },
+        "nodeId": {
+          "type": "string"
+        },
+        "requirements": {
+          "$ref": "#/definitions/Requirements"
+        }
+      }
+    },
+    "PlacementFact": {
+      "description": "A row of the ledger, or a fact of the topology, that a plan relied on.",
+      "type": "object",
+      "properties": {
+        "facts": {
+          "description": "What was relied on, by attribute.",
+          "type": "object"
+        },
+        "id": {
+          "description": "The node or infrastructure; of a link, the node it begins at.",
+          "type": "string"
+        },
+        "kind": {
+          "type": "string",
+          "enum": [
+            "ledger",
+            "link",
+            "node",
+            "infrastructure"
+          ]
+        },
+        "name": {
+          "type": "string"
+        },
+        "to": {
+          "description": "Of a link, the node it ends at.",
+          "type": "string"
         }
       }
     },
@@ -10986,15 +11477,34 @@ func init() {
       }
     },
     "PlacementRequest": {
-      "description": "A feasibility question (3GPP FeasibilityCheck): would this order, or this stored slice, fit now? Nothing is reserved.",
+      "description": "A feasibility question (3GPP FeasibilityCheckAndReservationJob, TS 28.541): would this order, or this stored slice, fit now?",
       "type": "object",
       "properties": {
         "iotSliceId": {
           "type": "string",
           "maxLength": 64
         },
+        "keep": {
+          "description": "Keep the answer and what it relied on; an order that names it runs exactly this plan or is refused.",
+          "type": "boolean"
+        },
+        "name": {
+          "description": "Of what is kept; absent: its id.",
+          "type": "string",
+          "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+        },
         "order": {
           "$ref": "#/definitions/IoTSliceOrder"
+        },
+        "requestedReservationExpiration": {
+          "description": "Until when it is held; absent: the default of the service, which also bounds it.",
+          "type": "string",
+          "format": "date-time",
+          "x-nullable": true
+        },
+        "resourceReservation": {
+          "description": "Also hold what it needs.",
+          "type": "boolean"
         }
       }
     },
@@ -11930,6 +12440,29 @@ func init() {
         }
       }
     },
+    "Survivability": {
+      "description": "The N-1 view of a slice.",
+      "type": "object",
+      "properties": {
+        "iotSliceId": {
+          "type": "string"
+        },
+        "iotSliceName": {
+          "type": "string"
+        },
+        "losses": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Loss"
+          }
+        },
+        "survivesAny": {
+          "description": "A replacement exists now for every single loss.",
+          "type": "boolean",
+          "x-omitempty": false
+        }
+      }
+    },
     "Tenant": {
       "description": "A customer organisation of the operator. Its name is its key.",
       "type": "object",
@@ -12041,6 +12574,54 @@ func init() {
           "maximum": 1000000000000000,
           "minimum": 0,
           "x-nullable": true
+        }
+      }
+    },
+    "WhyNot": {
+      "description": "Why members do not run on a node.",
+      "type": "object",
+      "properties": {
+        "infrastructure": {
+          "type": "string"
+        },
+        "iotSliceId": {
+          "type": "string"
+        },
+        "members": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/WhyNotMember"
+          }
+        },
+        "node": {
+          "type": "string"
+        },
+        "nodeId": {
+          "type": "string"
+        }
+      }
+    },
+    "WhyNotMember": {
+      "type": "object",
+      "properties": {
+        "element": {
+          "type": "string"
+        },
+        "fits": {
+          "description": "It would fit there, beside the rest as it is decided.",
+          "type": "boolean",
+          "x-omitempty": false
+        },
+        "on": {
+          "description": "The node where it is decided to run.",
+          "type": "string"
+        },
+        "reasons": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Miss"
+          },
+          "x-omitempty": true
         }
       }
     }
@@ -12156,7 +12737,7 @@ func init() {
     },
     "Prune": {
       "type": "boolean",
-      "description": "Delete nodes and links that the body does not name.",
+      "description": "Delete what a list of the body does not name.",
       "name": "prune",
       "in": "query"
     },
@@ -13766,6 +14347,7 @@ func init() {
         ]
       },
       "put": {
+        "description": "All of the report, or nothing: an item that is wrong is named with its field. A list that is absent says nothing of its kind.",
         "tags": [
           "infrastructures"
         ],
@@ -13782,7 +14364,7 @@ func init() {
           },
           {
             "type": "boolean",
-            "description": "Delete nodes and links that the body does not name.",
+            "description": "Delete what a list of the body does not name.",
             "name": "prune",
             "in": "query"
           },
@@ -17999,6 +18581,63 @@ func init() {
         ]
       }
     },
+    "/iotSlices/{iotSliceId}/placement/whyNot/{nodeId}": {
+      "get": {
+        "tags": [
+          "iotSlices"
+        ],
+        "summary": "Why members do not run on a node",
+        "operationId": "getIotSliceWhyNot",
+        "parameters": [
+          {
+            "maxLength": 64,
+            "minLength": 1,
+            "type": "string",
+            "name": "iotSliceId",
+            "in": "path",
+            "required": true
+          },
+          {
+            "maxLength": 253,
+            "minLength": 1,
+            "type": "string",
+            "description": "A node, by id or name.",
+            "name": "nodeId",
+            "in": "path",
+            "required": true
+          },
+          {
+            "maxLength": 64,
+            "minLength": 1,
+            "type": "string",
+            "description": "A member, by id or name; absent: each.",
+            "name": "element",
+            "in": "query"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "Each constraint that is missed; none: it would fit there.",
+            "schema": {
+              "$ref": "#/definitions/WhyNot"
+            }
+          },
+          "default": {
+            "description": "An error, as application/problem+json (RFC 7807).",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        },
+        "security": [
+          {
+            "apiKey": [
+              "read"
+            ]
+          }
+        ]
+      }
+    },
     "/iotSlices/{iotSliceId}/scale": {
       "post": {
         "tags": [
@@ -18074,6 +18713,47 @@ func init() {
           {
             "apiKey": [
               "operate"
+            ]
+          }
+        ]
+      }
+    },
+    "/iotSlices/{iotSliceId}/survivability": {
+      "get": {
+        "description": "The N-1 view: every single node, link or infrastructure the slice stands on, and where its members would go now if it were lost.",
+        "tags": [
+          "iotSlices"
+        ],
+        "summary": "Which single losses would break the slice, and what would replace them",
+        "operationId": "getIotSliceSurvivability",
+        "parameters": [
+          {
+            "maxLength": 64,
+            "minLength": 1,
+            "type": "string",
+            "name": "iotSliceId",
+            "in": "path",
+            "required": true
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The losses.",
+            "schema": {
+              "$ref": "#/definitions/Survivability"
+            }
+          },
+          "default": {
+            "description": "An error, as application/problem+json (RFC 7807).",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        },
+        "security": [
+          {
+            "apiKey": [
+              "read"
             ]
           }
         ]
@@ -20652,7 +21332,105 @@ func init() {
       }
     },
     "/placements": {
+      "get": {
+        "tags": [
+          "placements"
+        ],
+        "summary": "List kept previews and reservations",
+        "operationId": "listPlacements",
+        "parameters": [
+          {
+            "maxLength": 64,
+            "type": "string",
+            "description": "Tenant to act for, by id or name, when the key acts for several.",
+            "name": "X-Tenant",
+            "in": "header"
+          },
+          {
+            "maxLength": 4096,
+            "type": "string",
+            "description": "Attribute filter (ETSI NFV-SOL013 §5.2): (op,attr,value,…);(…) with eq neq gt gte lt lte in nin cont ncont.",
+            "name": "filter",
+            "in": "query"
+          },
+          {
+            "maximum": 1000,
+            "minimum": 1,
+            "type": "integer",
+            "format": "int64",
+            "description": "Entries per page; absent: 100.",
+            "name": "limit",
+            "in": "query"
+          },
+          {
+            "maxLength": 1024,
+            "type": "string",
+            "description": "Where the next page begins, from Link (ETSI NFV-SOL013 §5.4).",
+            "name": "nextpage_opaque_marker",
+            "in": "query"
+          },
+          {
+            "maxLength": 4096,
+            "type": "string",
+            "description": "Attributes to include besides id (ETSI NFV-SOL013 §5.3), comma-separated.",
+            "name": "fields",
+            "in": "query"
+          },
+          {
+            "maxLength": 4096,
+            "type": "string",
+            "description": "Attributes to leave out, comma-separated.",
+            "name": "exclude_fields",
+            "in": "query"
+          },
+          {
+            "type": "boolean",
+            "description": "Every attribute.",
+            "name": "all_fields",
+            "in": "query",
+            "allowEmptyValue": true
+          },
+          {
+            "type": "boolean",
+            "description": "Leave out what is large and seldom needed.",
+            "name": "exclude_default",
+            "in": "query",
+            "allowEmptyValue": true
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "One page.",
+            "schema": {
+              "type": "array",
+              "items": {
+                "$ref": "#/definitions/Placement"
+              }
+            },
+            "headers": {
+              "Link": {
+                "type": "string",
+                "description": "The next page, rel=\"next\" (RFC 8288)."
+              }
+            }
+          },
+          "default": {
+            "description": "An error, as application/problem+json (RFC 7807).",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        },
+        "security": [
+          {
+            "apiKey": [
+              "read"
+            ]
+          }
+        ]
+      },
       "post": {
+        "description": "With keep the answer is kept, to be ordered later; with resourceReservation what it needs is also held until then (3GPP FeasibilityCheckAndReservationJob). An order names it by placementId.",
         "tags": [
           "placements"
         ],
@@ -20667,6 +21445,19 @@ func init() {
             "in": "header"
           },
           {
+            "type": "boolean",
+            "description": "Answer what would be done, by the same code, and do nothing.",
+            "name": "dryRun",
+            "in": "query"
+          },
+          {
+            "maxLength": 255,
+            "type": "string",
+            "description": "Same key and body: the same answer; another body: 422; while the first is in progress: 409.",
+            "name": "Idempotency-Key",
+            "in": "header"
+          },
+          {
             "name": "body",
             "in": "body",
             "required": true,
@@ -20677,9 +21468,25 @@ func init() {
         ],
         "responses": {
           "200": {
-            "description": "The answer; nothing is reserved.",
+            "description": "The answer; nothing is kept or reserved.",
             "schema": {
               "$ref": "#/definitions/Placement"
+            }
+          },
+          "201": {
+            "description": "The answer is kept.",
+            "schema": {
+              "$ref": "#/definitions/Placement"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "Revision of the resource (RFC 9110 §8.8.3)."
+              },
+              "Location": {
+                "type": "string",
+                "description": "Where the resource is."
+              }
             }
           },
           "default": {
@@ -20698,19 +21505,20 @@ func init() {
         ]
       }
     },
-    "/placements/{lcmOpOccId}": {
+    "/placements/{placementId}": {
       "get": {
         "tags": [
           "placements"
         ],
-        "summary": "The decision made for an operation",
+        "summary": "A kept preview or reservation, or the decision made for an operation",
         "operationId": "getPlacement",
         "parameters": [
           {
             "maxLength": 64,
             "minLength": 1,
             "type": "string",
-            "name": "lcmOpOccId",
+            "description": "The id of a placement or of a lifecycle operation.",
+            "name": "placementId",
             "in": "path",
             "required": true
           }
@@ -20733,6 +21541,67 @@ func init() {
           {
             "apiKey": [
               "read"
+            ]
+          }
+        ]
+      },
+      "delete": {
+        "tags": [
+          "placements"
+        ],
+        "summary": "Forget a preview, and release what it holds",
+        "operationId": "deletePlacement",
+        "parameters": [
+          {
+            "maxLength": 64,
+            "minLength": 1,
+            "type": "string",
+            "name": "placementId",
+            "in": "path",
+            "required": true
+          },
+          {
+            "maxLength": 1024,
+            "type": "string",
+            "description": "Do it only to this revision (RFC 9110 §13.1.1).",
+            "name": "If-Match",
+            "in": "header"
+          },
+          {
+            "type": "boolean",
+            "description": "Answer what would be done, by the same code, and do nothing.",
+            "name": "dryRun",
+            "in": "query"
+          },
+          {
+            "maxLength": 255,
+            "type": "string",
+            "description": "Same key and body: the same answer; another body: 422; while the first is in progress: 409.",
+            "name": "Idempotency-Key",
+            "in": "header"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "Dry run: what would be done.",
+            "schema": {
+              "$ref": "#/definitions/Plan"
+            }
+          },
+          "204": {
+            "description": "Deleted."
+          },
+          "default": {
+            "description": "An error, as application/problem+json (RFC 7807).",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        },
+        "security": [
+          {
+            "apiKey": [
+              "operate"
             ]
           }
         ]
@@ -23426,6 +24295,11 @@ func init() {
             "rollback",
             "hold"
           ]
+        },
+        "placementId": {
+          "description": "Run exactly the plan of this kept placement, or be refused with what changed; its reservation is used.",
+          "type": "string",
+          "maxLength": 64
         }
       }
     },
@@ -24221,6 +25095,11 @@ func init() {
             "hold"
           ]
         },
+        "placementId": {
+          "description": "Instantiate by exactly the plan of this kept placement, or be refused with what changed; its reservation is used.",
+          "type": "string",
+          "maxLength": 64
+        },
         "placementPolicy": {
           "$ref": "#/definitions/PlacementPolicy"
         },
@@ -24662,6 +25541,77 @@ func init() {
         }
       }
     },
+    "Loss": {
+      "description": "A single failure that would break the slice as it is placed now.",
+      "type": "object",
+      "properties": {
+        "detail": {
+          "description": "Why there is no replacement.",
+          "type": "string"
+        },
+        "elements": {
+          "description": "Members whose node or flow would be lost.",
+          "type": "array",
+          "items": {
+            "type": "string"
+          }
+        },
+        "id": {
+          "type": "string"
+        },
+        "kind": {
+          "type": "string",
+          "enum": [
+            "node",
+            "link",
+            "infrastructure"
+          ]
+        },
+        "moves": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/LossMove"
+          },
+          "x-omitempty": true
+        },
+        "name": {
+          "type": "string"
+        },
+        "replaceable": {
+          "description": "A placement without it exists now.",
+          "type": "boolean",
+          "x-omitempty": false
+        },
+        "to": {
+          "description": "The other end of a link, lost in both directions.",
+          "type": "string"
+        },
+        "toName": {
+          "type": "string"
+        }
+      }
+    },
+    "LossMove": {
+      "description": "Where a member would go.",
+      "type": "object",
+      "properties": {
+        "element": {
+          "type": "string"
+        },
+        "from": {
+          "type": "string"
+        },
+        "infrastructure": {
+          "type": "string"
+        },
+        "nodeId": {
+          "type": "string"
+        },
+        "to": {
+          "type": "string"
+        }
+      }
+    },
     "Magnitude": {
       "description": "One thing a device measures.",
       "type": "object",
@@ -25058,6 +26008,28 @@ func init() {
         },
         "target": {
           "$ref": "#/definitions/PlacementPolicy"
+        }
+      }
+    },
+    "Miss": {
+      "description": "One constraint that the node does not satisfy.",
+      "type": "object",
+      "properties": {
+        "available": {
+          "type": "string"
+        },
+        "constraint": {
+          "type": "string"
+        },
+        "detail": {
+          "type": "string"
+        },
+        "peer": {
+          "description": "The other node of a link.",
+          "type": "string"
+        },
+        "required": {
+          "type": "string"
         }
       }
     },
@@ -25631,12 +26603,37 @@ func init() {
       }
     },
     "Placement": {
-      "description": "The answer to a feasibility question, or the decision made for an operation.",
+      "description": "The answer to a feasibility question, kept or not, or the decision made for an operation.",
       "type": "object",
       "properties": {
+        "assignments": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/PlacementAssignment"
+          },
+          "x-omitempty": true
+        },
+        "checkIndex": {
+          "description": "What the plan relied on. An order that names the placement is refused when one of them is otherwise.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/PlacementFact"
+          },
+          "x-omitempty": true
+        },
+        "createdAt": {
+          "type": "string",
+          "format": "date-time",
+          "x-nullable": true,
+          "readOnly": true
+        },
         "decision": {
           "description": "Assignments, cost, bound, and each rejection with its reason.",
           "type": "object"
+        },
+        "description": {
+          "type": "string",
+          "readOnly": true
         },
         "feasibilityResult": {
           "type": "string",
@@ -25645,15 +26642,154 @@ func init() {
             "INFEASIBLE"
           ]
         },
-        "iotSliceId": {
+        "held": {
+          "description": "The ledger still counts what it needs as its own.",
+          "type": "boolean",
+          "readOnly": true
+        },
+        "id": {
+          "description": "Of what is kept.",
+          "type": "string",
+          "readOnly": true
+        },
+        "inFeasibleReason": {
           "type": "string"
+        },
+        "iotSliceId": {
+          "description": "The stored slice it was asked for, or decided for.",
+          "type": "string"
+        },
+        "iotSliceName": {
+          "description": "The name in the order.",
+          "type": "string"
+        },
+        "keptUntil": {
+          "description": "When it is forgotten.",
+          "type": "string",
+          "format": "date-time",
+          "x-nullable": true
+        },
+        "labels": {
+          "type": "object",
+          "additionalProperties": {
+            "type": "string"
+          },
+          "readOnly": true
         },
         "lcmOpOccId": {
           "description": "The operation the decision was made for.",
           "type": "string"
         },
+        "name": {
+          "type": "string",
+          "readOnly": true
+        },
         "plan": {
           "$ref": "#/definitions/Plan"
+        },
+        "requestedReservationExpiration": {
+          "type": "string",
+          "format": "date-time",
+          "x-nullable": true
+        },
+        "reservationExpiration": {
+          "description": "When what is held is released, by the clock of the database.",
+          "type": "string",
+          "format": "date-time",
+          "x-nullable": true
+        },
+        "resourceReservation": {
+          "type": "boolean"
+        },
+        "resourceReservationStatus": {
+          "type": "string",
+          "enum": [
+            "RESERVED",
+            "UNRESERVED",
+            "USED"
+          ]
+        },
+        "revision": {
+          "type": "integer",
+          "format": "int64",
+          "readOnly": true
+        },
+        "tenantId": {
+          "type": "string",
+          "readOnly": true
+        },
+        "updatedAt": {
+          "type": "string",
+          "format": "date-time",
+          "x-nullable": true,
+          "readOnly": true
+        }
+      }
+    },
+    "PlacementAssignment": {
+      "description": "Where one member goes.",
+      "type": "object",
+      "properties": {
+        "element": {
+          "description": "Name of the member.",
+          "type": "string"
+        },
+        "elementId": {
+          "description": "As the decision calls it.",
+          "type": "string"
+        },
+        "elementKind": {
+          "type": "string",
+          "enum": [
+            "gateway",
+            "server",
+            "microElement"
+          ]
+        },
+        "infrastructure": {
+          "type": "string"
+        },
+        "infrastructureId": {
+          "type": "string"
+        },
+        "node": {
+          "type": "string"
+        },
+        "nodeId": {
+          "type": "string"
+        },
+        "requirements": {
+          "$ref": "#/definitions/Requirements"
+        }
+      }
+    },
+    "PlacementFact": {
+      "description": "A row of the ledger, or a fact of the topology, that a plan relied on.",
+      "type": "object",
+      "properties": {
+        "facts": {
+          "description": "What was relied on, by attribute.",
+          "type": "object"
+        },
+        "id": {
+          "description": "The node or infrastructure; of a link, the node it begins at.",
+          "type": "string"
+        },
+        "kind": {
+          "type": "string",
+          "enum": [
+            "ledger",
+            "link",
+            "node",
+            "infrastructure"
+          ]
+        },
+        "name": {
+          "type": "string"
+        },
+        "to": {
+          "description": "Of a link, the node it ends at.",
+          "type": "string"
         }
       }
     },
@@ -25781,15 +26917,34 @@ func init() {
       }
     },
     "PlacementRequest": {
-      "description": "A feasibility question (3GPP FeasibilityCheck): would this order, or this stored slice, fit now? Nothing is reserved.",
+      "description": "A feasibility question (3GPP FeasibilityCheckAndReservationJob, TS 28.541): would this order, or this stored slice, fit now?",
       "type": "object",
       "properties": {
         "iotSliceId": {
           "type": "string",
           "maxLength": 64
         },
+        "keep": {
+          "description": "Keep the answer and what it relied on; an order that names it runs exactly this plan or is refused.",
+          "type": "boolean"
+        },
+        "name": {
+          "description": "Of what is kept; absent: its id.",
+          "type": "string",
+          "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+        },
         "order": {
           "$ref": "#/definitions/IoTSliceOrder"
+        },
+        "requestedReservationExpiration": {
+          "description": "Until when it is held; absent: the default of the service, which also bounds it.",
+          "type": "string",
+          "format": "date-time",
+          "x-nullable": true
+        },
+        "resourceReservation": {
+          "description": "Also hold what it needs.",
+          "type": "boolean"
         }
       }
     },
@@ -26725,6 +27880,29 @@ func init() {
         }
       }
     },
+    "Survivability": {
+      "description": "The N-1 view of a slice.",
+      "type": "object",
+      "properties": {
+        "iotSliceId": {
+          "type": "string"
+        },
+        "iotSliceName": {
+          "type": "string"
+        },
+        "losses": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Loss"
+          }
+        },
+        "survivesAny": {
+          "description": "A replacement exists now for every single loss.",
+          "type": "boolean",
+          "x-omitempty": false
+        }
+      }
+    },
     "Tenant": {
       "description": "A customer organisation of the operator. Its name is its key.",
       "type": "object",
@@ -26836,6 +28014,54 @@ func init() {
           "maximum": 1000000000000000,
           "minimum": 0,
           "x-nullable": true
+        }
+      }
+    },
+    "WhyNot": {
+      "description": "Why members do not run on a node.",
+      "type": "object",
+      "properties": {
+        "infrastructure": {
+          "type": "string"
+        },
+        "iotSliceId": {
+          "type": "string"
+        },
+        "members": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/WhyNotMember"
+          }
+        },
+        "node": {
+          "type": "string"
+        },
+        "nodeId": {
+          "type": "string"
+        }
+      }
+    },
+    "WhyNotMember": {
+      "type": "object",
+      "properties": {
+        "element": {
+          "type": "string"
+        },
+        "fits": {
+          "description": "It would fit there, beside the rest as it is decided.",
+          "type": "boolean",
+          "x-omitempty": false
+        },
+        "on": {
+          "description": "The node where it is decided to run.",
+          "type": "string"
+        },
+        "reasons": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Miss"
+          },
+          "x-omitempty": true
         }
       }
     }
@@ -26951,7 +28177,7 @@ func init() {
     },
     "Prune": {
       "type": "boolean",
-      "description": "Delete nodes and links that the body does not name.",
+      "description": "Delete what a list of the body does not name.",
       "name": "prune",
       "in": "query"
     },

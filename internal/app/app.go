@@ -117,6 +117,7 @@ func (a *App) useCases(ctx context.Context, vault *secret.Vault, guard *event.Gu
 	a.service, err = fulfilment.New(fulfilment.Config{
 		Store: a.db, Secrets: vault, Plugins: a.plugins.domains, Platforms: a.plugins.platforms, Connections: schemas,
 		Schemas: &configurations{}, Callbacks: guard,
+		Keeping:   fulfilment.Keeping{Reservation: a.c.Placement.Reservation, MaxReservation: a.c.Placement.MaxReservation, Keep: a.c.Placement.Keep},
 		Placement: placement.Options{Strategy: a.c.Placement.Strategy, Budget: a.c.Placement.Budget},
 		Limits: operation.Limits{
 			Attempts: ops.MaxAttempts, StepTimeout: ops.StepTimeout, Total: ops.Deadline, Rollback: ops.RollbackDeadline, Hold: ops.HoldTimeout,

@@ -35,7 +35,7 @@ func keyVerbs(s *session, n *noun) []*cobra.Command {
 		}
 		body := map[string]any{"name": a[0], "role": role}
 		if expires != "" {
-			when, err := moment(expires)
+			when, err := moment("expires", expires)
 			if err != nil {
 				return err
 			}
@@ -46,13 +46,13 @@ func keyVerbs(s *session, n *noun) []*cobra.Command {
 	return []*cobra.Command{c}
 }
 
-func moment(text string) (string, error) {
+func moment(flag, text string) (string, error) {
 	if d, err := time.ParseDuration(text); err == nil && d > 0 {
-		return time.Now().Add(d).UTC().Format(time.RFC3339), nil
+		return time.Now().Add(d).UTC().Format(time.RFC3339Nano), nil
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return "", usagef("--expires: given %q, allowed: a time such as 2027-01-31T00:00:00Z, or a duration such as 720h", text)
+		return "", usagef("--%s: given %q, allowed: a time such as 2027-01-31T00:00:00Z, or a duration such as 720h", flag, text)
 	}
 	return t.Format(time.RFC3339), nil
 }

@@ -22,6 +22,10 @@ func (s *session) applyCommand(n *noun) *cobra.Command {
 	}
 	c.Flags().StringVarP(&file, "file", "f", "", "file with the desired state, YAML or JSON, several separated by ---; - is standard input")
 	change := changeFlagsOn(c, false)
+	placement := ""
+	if n.name == "slice" {
+		c.Flags().StringVar(&placement, "placement", "", "run exactly the plan of this kept placement, by id or name, or be told what changed")
+	}
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		if file == "" {
 			return usagef("-f FILE is missing: what shall be?")
@@ -34,6 +38,16 @@ func (s *session) applyCommand(n *noun) *cobra.Command {
 			if name, _ := b["name"].(string); name == "" {
 				return usagef("%s: name is missing in one of the resources; it is the key", file)
 			}
+		}
+		if placement != "" {
+			if len(bodies) > 1 {
+				return usagef("--placement is for one slice; %s holds %d", file, len(bodies))
+			}
+			id, err := s.placementID(cmd.Context(), placement)
+			if err != nil {
+				return err
+			}
+			bodies[0]["placementId"], bodies[0]["instantiate"] = id, true
 		}
 		for _, b := range bodies {
 			if err := s.converge(cmd.Context(), n, b, change); err != nil {
@@ -91,7 +105,7 @@ var memberLists = []string{"iotServers", "iotGateways", "microElements", "microD
 var owned = []string{
 	"id", "tenantId", "iotSliceId", "elementKind", "state", "cause", "deployment", "previousDeployment", "revision",
 	"createdAt", "updatedAt", "infrastructureIds", "currentOperationId", "lastOperationId", "instantiatedAt", "unmapped",
-	"credentialsRef", "provisionedHash", "secret", "checkedAt", "instantiate", "dryRunPlan",
+	"credentialsRef", "provisionedHash", "secret", "checkedAt", "instantiate", "placementId", "dryRunPlan",
 }
 
 // showDiff prints what differs between the file and what is stored, and reports

@@ -55,6 +55,21 @@ func (c *called) learn(plan *models.Plan) {
 	}
 }
 
+// assigned learns from a kept placement what its members and nodes are called.
+func (c *called) assigned(p *placed) {
+	for _, a := range p.Assignments {
+		if c.names[a.ElementID] == "" {
+			c.names[a.ElementID] = a.Element
+		}
+		if c.names[a.NodeID] == "" {
+			c.names[a.NodeID] = a.Node
+		}
+		if c.sites[a.NodeID] == "" {
+			c.sites[a.NodeID] = a.Infrastructure
+		}
+	}
+}
+
 // names looks up what ids are called. What cannot be read (a foreign
 // infrastructure) keeps its id.
 func (s *session) names(ctx context.Context, sliceID string, ids []string) *called {

@@ -41,6 +41,7 @@ func (s *session) nounCommand(n *noun) *cobra.Command {
 func (s *session) verbs(n *noun) []*cobra.Command {
 	verbs, own := map[string]func(*session, *noun) []*cobra.Command{
 		"infrastructure": infrastructureVerbs, "slice": sliceVerbs, "gateway": gatewayVerbs, "device": deviceVerbs,
+		"node": inventoryVerbs, "link": inventoryVerbs,
 		"operation": operationVerbs, "key": keyVerbs, "secret": secretVerbs,
 	}[n.name]
 	if !own {

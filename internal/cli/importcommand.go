@@ -35,7 +35,83 @@ func (s *session) importCommand() *cobra.Command {
 		}
 		return s.takeOver(cmd.Context(), read, apply)
 	}
-	c.AddCommand(t)
+	c.AddCommand(t, s.importComposeCommand(), s.importPrologCommand())
+	return c
+}
+
+// importComposeCommand reads an application of FogArm.
+func (s *session) importComposeCommand() *cobra.Command {
+	o := composeOptions{}
+	apply, hardware := false, ""
+	c := &cobra.Command{
+		Use:   "compose docker-compose.yml [requirements.yml]",
+		Short: "Read a compose file and FogArm's requirements: show what maps and what does not; --apply orders it",
+		Long: "Each service becomes a microElement, each link of the requirements a microData. -o order.yaml writes the order\n" +
+			"into a new file, for slicectl slice apply.",
+		Args:        args(1, 2, "the compose file, and perhaps the requirements"),
+		Annotations: map[string]string{outputFile: "yes"},
+	}
+	f := c.Flags()
+	f.BoolVar(&apply, "apply", false, "create or converge what maps")
+	f.StringVar(&o.name, "name", "", "name of the slice; not given: the file's, or its folder's")
+	f.StringVar(&o.product, "product", "process", "product of the microElements")
+	f.StringToStringVar(&o.products, "product-of", nil, "product of one service: SERVICE=PRODUCT")
+	f.StringVar(&hardware, "hardware", "cpu", "what a unit of hardware is: cpu (a core) or memory (a GiB)")
+	f.BoolVar(&o.instantiate, "instantiate", false, "instantiate the slice at once")
+	c.RunE = func(cmd *cobra.Command, a []string) error {
+		if hardware != "cpu" && hardware != "memory" {
+			return usagef("--hardware: given %q, allowed: cpu, memory", hardware)
+		}
+		o.memory = hardware == "memory"
+		compose, name, err := s.readInput(a[0])
+		if err != nil {
+			return err
+		}
+		needs := ""
+		if len(a) > 1 {
+			if needs, _, err = s.readInput(a[1]); err != nil {
+				return err
+			}
+		}
+		t, err := readCompose(name, []byte(compose), []byte(needs), o)
+		if err != nil {
+			return usagef("%v", err)
+		}
+		return s.takeOverAll(cmd.Context(), t, apply)
+	}
+	return c
+}
+
+// importPrologCommand reads FogBrainX's facts.
+func (s *session) importPrologCommand() *cobra.Command {
+	o := prologOptions{}
+	apply := false
+	c := &cobra.Command{
+		Use: "prolog FILE", Short: "Read FogBrainX's facts: nodes, links and applications; --apply makes it so",
+		Long: "Nodes and links become those of one infrastructure, each application an order of microElements. -o order.yaml\n" +
+			"writes the orders into a new file, for slicectl slice apply.",
+		Args:        args(1, 1, "the file"),
+		Annotations: map[string]string{outputFile: "yes"},
+	}
+	f := c.Flags()
+	f.BoolVar(&apply, "apply", false, "create or converge what maps")
+	f.StringVar(&o.infrastructure, "infrastructure", "fog", "name of the infrastructure that gets the nodes")
+	f.StringVar(&o.plugin, "plugin", "simulated", "domain plugin of that infrastructure")
+	f.StringVar(&o.kind, "kind", "FOG", "tier of that infrastructure")
+	f.StringVar(&o.product, "product", "process", "product of the microElements")
+	f.StringToStringVar(&o.products, "product-of", nil, "product of one service: SERVICE=PRODUCT")
+	f.BoolVar(&o.instantiate, "instantiate", false, "instantiate the slices at once")
+	c.RunE = func(cmd *cobra.Command, a []string) error {
+		raw, name, err := s.readInput(a[0])
+		if err != nil {
+			return err
+		}
+		t, err := readProlog([]byte(raw), o)
+		if err != nil {
+			return usagef("%s: %v", name, err)
+		}
+		return s.takeOverAll(cmd.Context(), t, apply)
+	}
 	return c
 }
 

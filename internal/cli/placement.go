@@ -19,8 +19,13 @@ type placed struct {
 	Operation   string          `json:"lcmOpOccId"`
 	Decision    json.RawMessage `json:"decision"`
 	Plan        json.RawMessage `json:"plan"`
-	plan        models.Plan
-	inPlan      json.RawMessage // the decision in the plan
+	Slice       string          `json:"iotSliceId"`
+	Reason      string          `json:"inFeasibleReason"`
+	Assignments []struct {
+		ElementID, Element, NodeID, Node, Infrastructure string
+	} `json:"assignments"`
+	plan   models.Plan
+	inPlan json.RawMessage // the decision in the plan
 }
 
 // decision is what the placer said, as far as it is shown.
@@ -40,11 +45,12 @@ type decision struct {
 }
 
 type explanation struct {
-	Element    string `json:"element"`
-	Node       string `json:"node"`
-	Reason     string `json:"reason"`
-	Candidates int    `json:"candidates"`
-	Fitting    int    `json:"fitting"`
+	Element    string             `json:"element"`
+	Node       string             `json:"node"`
+	Reason     string             `json:"reason"`
+	Terms      map[string]float64 `json:"terms"`
+	Candidates int                `json:"candidates"`
+	Fitting    int                `json:"fitting"`
 	Rejected   []struct {
 		Constraint string   `json:"constraint"`
 		Count      int      `json:"count"`
@@ -159,7 +165,7 @@ func (s *session) whyNotCommand(n *noun) *cobra.Command {
 func (s *session) placementCommand() *cobra.Command {
 	c := group("placement", "Ask where an order would go, and read decisions")
 	get := &cobra.Command{
-		Use: "get OPERATION", Short: "Show the decision made for an operation", Args: args(1, 1, "the id of an operation"),
+		Use: "get OPERATION", Short: "Show the decision made for an operation", Args: args(1, 1, "the id of an operation, or the id or name of a placement"),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			w, err := s.wire()
 			if err != nil {
@@ -167,7 +173,11 @@ func (s *session) placementCommand() *cobra.Command {
 			}
 			ctx, cancel := s.within(cmd.Context(), callTimeout)
 			defer cancel()
-			answer, err := w.do(ctx, call{method: http.MethodGet, path: "/placements/{id}", ids: a})
+			id, err := s.placementID(ctx, a[0])
+			if err != nil {
+				return err
+			}
+			answer, err := w.do(ctx, call{method: http.MethodGet, path: "/placements/{id}", ids: []string{id}})
 			if err != nil {
 				return err
 			}
@@ -175,6 +185,8 @@ func (s *session) placementCommand() *cobra.Command {
 		},
 	}
 	var file, slice string
+	n := placementNoun()
+	get.Use, get.Short = "get PLACEMENT|OPERATION", "Show a kept placement, or the decision made for an operation"
 	ask := &cobra.Command{
 		Use: "ask", Short: "Ask whether an order would fit now, and where; nothing is reserved",
 		Args: args(0, 0, "no argument, but -f FILE or --slice NAME"),
@@ -187,7 +199,9 @@ func (s *session) placementCommand() *cobra.Command {
 		}
 		return s.ask(cmd.Context(), file, slice)
 	}
-	c.AddCommand(get, ask)
+	list, remove := s.listCommand(n), s.deleteCommand(n)
+	list.Short, remove.Short = "List kept previews and reservations", "Forget kept previews, and release what they hold"
+	c.AddCommand(get, ask, list, remove, s.previewCommand(), s.explainCommand(), s.whyNotNodeCommand(), s.surviveCommand())
 	return c
 }
 
@@ -198,18 +212,9 @@ func (s *session) ask(ctx context.Context, file, slice string) error {
 	}
 	ctx, cancel := s.within(ctx, callTimeout)
 	defer cancel()
-	question, id := map[string]any{}, ""
-	if file != "" {
-		order, err := s.readBody(file)
-		if err != nil {
-			return err
-		}
-		question["order"] = order
-	} else {
-		if id, err = s.id(ctx, nounOf("slice"), "", slice); err != nil {
-			return err
-		}
-		question["iotSliceId"] = id
+	question, id, err := s.question(ctx, file, slice)
+	if err != nil {
+		return err
 	}
 	a, err := w.do(ctx, call{method: http.MethodPost, path: "/placements", body: question})
 	if err != nil {
@@ -238,8 +243,9 @@ func (s *session) printPlacement(ctx context.Context, sliceID string, body json.
 	if err != nil {
 		return err
 	}
-	called := s.names(ctx, sliceID, d.ids())
+	called := s.names(ctx, first(sliceID, p.Slice), d.ids())
 	called.learn(&p.plan)
+	called.assigned(p)
 	why := map[string]explanation{}
 	for _, e := range d.Explanations {
 		why[e.Element] = e
@@ -272,7 +278,7 @@ func (s *session) verdict(ctx context.Context, sliceID string, p *placed) error 
 	if p.Feasibility != "INFEASIBLE" {
 		return nil
 	}
-	reason := first(s.translated(ctx, sliceID, &p.plan, p.plan.Reason), "there is no place for it now")
+	reason := first(s.translated(ctx, sliceID, &p.plan, first(p.plan.Reason, p.Reason)), "there is no place for it now")
 	return exitError{code: exitInfeasible, error: fmt.Errorf("infeasible: %s", reason)}
 }
 
@@ -291,8 +297,9 @@ func (s *session) printWhyNot(ctx context.Context, sliceID string, body json.Raw
 		}
 		return s.verdict(ctx, sliceID, p)
 	}
-	called := s.names(ctx, sliceID, d.ids())
+	called := s.names(ctx, first(sliceID, p.Slice), d.ids())
 	called.learn(&p.plan)
+	called.assigned(p)
 	shown := 0
 	for _, e := range d.Explanations {
 		if only != "" && only != e.Element && only != called.of(e.Element) {
@@ -324,6 +331,11 @@ func (s *session) printExplanation(called *called, e explanation) {
 		where = "runs on " + called.of(e.Node)
 	}
 	fmt.Fprintf(s.Out, "%s %s: %s (%d of %d nodes fit)\n", called.of(e.Element), where, called.in(e.Reason), e.Fitting, e.Candidates)
+	if s.flags.output == "wide" {
+		for _, term := range sortedKeys(e.Terms) {
+			fmt.Fprintf(s.Out, "  costs %.4g for %s\n", e.Terms[term], clean(term))
+		}
+	}
 	for _, r := range e.Rejected {
 		nodes := make([]string, len(r.Nodes))
 		for i, id := range r.Nodes {

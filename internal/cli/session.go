@@ -37,6 +37,8 @@ type session struct {
 	wired *wire // made once, when first needed
 	// siteNames are infrastructures by id, looked up once.
 	siteNames map[string]string
+	// orderFile is where an import writes its orders; "": nowhere.
+	orderFile string
 	end       context.CancelFunc // of --timeout
 }
 
@@ -111,6 +113,9 @@ func (s *session) root() *cobra.Command {
 		switch s.flags.output {
 		case "table", "wide", "json", "yaml":
 		default:
+			if s.intoFile(cmd) {
+				break
+			}
 			return usagef("--output: given %q, allowed: table, wide, json, yaml", s.flags.output)
 		}
 		if s.flags.timeout < 0 {

@@ -28,6 +28,7 @@ type lifecycleFlags struct {
 	infrastructures     []string
 	kinds, nodes, avoid []string
 	onFailure           string
+	placement           string
 }
 
 func (s *session) lifecycle(n *noun, verb, short string) *cobra.Command {
@@ -39,6 +40,9 @@ func (s *session) lifecycle(n *noun, verb, short string) *cobra.Command {
 	change := changeFlagsOn(c, true)
 	flags := c.Flags()
 	flags.StringVar(&f.onFailure, "on-failure", "", "rollback or hold; not given: as the slice says")
+	if verb == "instantiate" {
+		flags.StringVar(&f.placement, "placement", "", "run exactly the plan of this kept placement, by id or name, or be told what changed")
+	}
 	if verb == "scale" || verb == "heal" || verb == "migrate" {
 		flags.StringSliceVarP(&f.elements, "element", "e", nil, "members concerned, by name or id")
 	}
@@ -59,12 +63,19 @@ func (s *session) lifecycle(n *noun, verb, short string) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if f.placement != "" {
+			id, err := s.placementID(cmd.Context(), f.placement)
+			if err != nil {
+				return err
+			}
+			body["placementId"] = id
+		}
 		return s.order(cmd.Context(), n, verb, a[0], body, change)
 	}
 	return c
 }
 
-func (s *session) lifecycleBody(verb string, f *lifecycleFlags) (any, error) {
+func (s *session) lifecycleBody(verb string, f *lifecycleFlags) (map[string]any, error) {
 	if (verb == "scale" || verb == "migrate") && len(f.elements) == 0 {
 		return nil, usagef("--element is missing: which members?")
 	}

@@ -112,6 +112,10 @@ type Simulated struct {
 type Placement struct {
 	Strategy string `key:"strategy" help:"placement strategy: osmotic, firstfit, exact, …"`
 	Budget   int64  `key:"budget" help:"search steps per decision; 0: the default"`
+
+	Reservation    time.Duration `key:"reservation" help:"how long a reservation lasts that asks for no time"`
+	MaxReservation time.Duration `key:"maxreservation" help:"the longest time a reservation can ask for"`
+	Keep           time.Duration `key:"keep" help:"how long a kept preview, or a reservation after its end, can be read"`
 }
 
 // Telemetry configures traces.
@@ -133,6 +137,6 @@ func Default() Config {
 		Host:       Host{Enabled: true},
 		Kubernetes: Kubernetes{Enabled: true},
 		Simulated:  Simulated{Enabled: true},
-		Placement:  Placement{Strategy: "osmotic"},
+		Placement:  Placement{Strategy: "osmotic", Reservation: 10 * time.Minute, MaxReservation: day, Keep: time.Hour},
 	}
 }

@@ -127,6 +127,8 @@ func (c Config) Validate() error {
 		{"operations.holdtimeout", c.Operations.HoldTimeout > 0}, {"operations.maxattempts", c.Operations.MaxAttempts > 0},
 		{"retention.operations", c.Retention.Operations > 0}, {"retention.events", c.Retention.Events > 0},
 		{"retention.idempotency", c.Retention.Idempotency > 0}, {"callbacks.giveup", c.Callbacks.GiveUp > 0},
+		{"placement.reservation", c.Placement.Reservation > 0}, {"placement.maxreservation", c.Placement.MaxReservation > 0},
+		{"placement.keep", c.Placement.Keep > 0},
 	} {
 		must(p.ok, p.key, "0 or less", "greater than 0")
 	}

@@ -57,6 +57,9 @@ type Preview struct {
 	// Feasible is false when the operation would end at once; Reason says why.
 	Feasible bool   `json:"feasible"`
 	Reason   string `json:"reason,omitempty"`
+
+	basis *basis // what the decision relied on, when everything has a place
+	slice *slice.IoTSlice
 }
 
 // Change is one resource that would be written.
@@ -81,6 +84,8 @@ type SliceOrder struct {
 	Devices       []slice.Device
 	// Instantiate starts the slice in the same transaction.
 	Instantiate bool
+	// Placement is the kept placement whose plan instantiating shall run.
+	Placement string
 }
 
 // Request asks for a lifecycle operation on a slice.
@@ -95,6 +100,8 @@ type Request struct {
 	Target *slice.PlacementPolicy `json:"target,omitempty"`
 	// Replace lets Heal and Update choose places anew for what runs well.
 	Replace bool `json:"replace,omitempty"`
+	// Placement is the kept placement whose plan Instantiate shall run.
+	Placement string `json:"placementId,omitempty"`
 	// Cause is "request" unless said otherwise.
 	Cause string `json:"-"`
 }

@@ -186,6 +186,8 @@ func (s *Service) Delete(ctx context.Context, kind slice.Kind, id string, o Opti
 				return Result{}, err
 			}
 			return u.removeDevices(ctx, sl, []*slice.Device{v})
+		case *slice.Placement:
+			return u.deletePlacement(ctx, v)
 		case *slice.Secret:
 			u.note("delete", v)
 			return Result{}, s.c.Secrets.Delete(ctx, u.Tx, v.Tenant, v.ID)
@@ -241,7 +243,7 @@ func (u *unit) dependents(ctx context.Context, r slice.Resource) error {
 	case *slice.NetworkSlice:
 		return u.below(ctx, v, slice.KindNetworkSliceSubnet)
 	case *slice.Tenant:
-		for _, k := range []slice.Kind{slice.KindIoTSlice, slice.KindInfrastructure, slice.KindProduct, slice.KindAPIKey, slice.KindSubscription} {
+		for _, k := range []slice.Kind{slice.KindIoTSlice, slice.KindInfrastructure, slice.KindProduct, slice.KindAPIKey, slice.KindSubscription, slice.KindPlacement} {
 			rs, err := u.List(ctx, operation.Query{Kind: k, Tenants: []string{id}, Limit: 1})
 			if err != nil {
 				return err

@@ -28,6 +28,9 @@ func (s *Service) Record(ctx context.Context, tx operation.Tx, before, op *opera
 	if err != nil {
 		return err
 	}
+	if err := s.unuse(ctx, tx, op); err != nil {
+		return err
+	}
 	r, err := tx.Get(ctx, slice.KindIoTSlice, op.Slice)
 	if fault.Is(err, fault.NotFound) {
 		return nil
@@ -50,6 +53,7 @@ type ending struct {
 	p        params
 	sl       *slice.IoTSlice
 	elements []*slice.Element
+	left     []operation.Tombstone
 }
 
 func (x *ending) conclude(ctx context.Context, tx operation.Tx) error {
@@ -67,6 +71,9 @@ func (x *ending) conclude(ctx context.Context, tx operation.Tx) error {
 		}
 	}
 	x.elements = kept
+	if err := x.s.settleLinks(ctx, tx, x.sl, x.elements, x.left); err != nil {
+		return err
+	}
 	if x.op.Type == operation.Terminate && x.success() {
 		if x.p.DeleteSlice {
 			return x.s.eraseSlice(ctx, tx, x.sl, x.elements)
@@ -154,6 +161,7 @@ func (x *ending) bury(ctx context.Context, tx operation.Tx) error {
 		if err := tx.PutTombstone(ctx, t); err != nil {
 			return err
 		}
+		x.left = append(x.left, t)
 		if err := x.s.dropRelease(ctx, tx, e, deployArgs{Release: l.Release}, false); err != nil {
 			return err
 		}

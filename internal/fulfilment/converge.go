@@ -74,13 +74,16 @@ func (u *unit) converge(ctx context.Context, sl *slice.IoTSlice, want *SliceOrde
 	if err := x.flows(ctx, m); err != nil {
 		return Result{}, err
 	}
-	return x.finish(ctx, sl, want.Instantiate)
+	return x.finish(ctx, sl, want)
 }
 
 // finish starts the one operation that is needed, if any, and stores the slice
 // if it changed.
-func (x *convergence) finish(ctx context.Context, was *slice.IoTSlice, instantiate bool) (Result, error) {
+func (x *convergence) finish(ctx context.Context, was *slice.IoTSlice, want *SliceOrder) (Result, error) {
 	var err error
+	if want.Placement != "" && (x.busy || x.sl.Operation != "" || !want.Instantiate) {
+		return x.out, fault.Field("placementId", want.Placement, "nothing, or instantiate true of a slice that does not run: a plan is for what is instantiated")
+	}
 	x.out.Resource = x.sl
 	switch {
 	case x.busy && x.remake:
@@ -90,8 +93,8 @@ func (x *convergence) finish(ctx context.Context, was *slice.IoTSlice, instantia
 		if err != nil || x.out.Operation != nil && !x.out.Queued {
 			return x.out, err // tell has stored the slice
 		}
-	case !x.busy && x.sl.Operation == "" && instantiate:
-		x.out.Operation, err = x.u.submit(ctx, x.sl, operation.Instantiate, params{}, "")
+	case !x.busy && x.sl.Operation == "" && want.Instantiate:
+		x.out.Operation, err = x.u.instantiate(ctx, x.sl, want.Placement)
 	}
 	if err != nil || sameJSON(was, x.sl) {
 		return x.out, err

@@ -1,14 +1,17 @@
 package fulfilment
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/operation"
 	"github.com/osmoslice/osmoslice/internal/placement"
+	"github.com/osmoslice/osmoslice/internal/placement/check"
 	"github.com/osmoslice/osmoslice/internal/slice"
 	"github.com/osmoslice/osmoslice/internal/topology"
 )
@@ -42,26 +45,39 @@ type infeasible struct {
 func (e *infeasible) Unwrap() error { return e.error }
 
 // decide chooses the places of a situation's elements and deducts what they
-// newly take, in the caller's transaction.
+// newly take, in the caller's transaction. An operation that was ordered by a
+// kept placement gets exactly that plan, or an error that says what changed.
 func (p *placer) decide(ctx context.Context, tx operation.Tx, sit *Situation, operationID string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.refresh(ctx, tx); err != nil {
 		return err
 	}
+	have, err := tx.Holdings(ctx, sit.Slice.ID)
+	if err != nil {
+		return err
+	}
 	q := p.question(sit)
 	if q.refused != nil {
 		return q.refused
 	}
-	own := p.borrow(sit, q.demand.ID)
-	d := placement.Decide(placement.State{Snapshot: p.snap, Ledger: p.ledger}, []placement.Demand{q.demand}, p.options)
-	p.giveBack(q.demand.ID, own)
-	doc, err := json.Marshal(decided{Decision: d, Refused: few(q.refusals)})
+	before, err := p.previewed(ctx, tx, sit, &q)
+	if err != nil {
+		return err
+	}
+	d, err := p.placed(sit, &q, credit{own: waysOf(have), reserved: before})
+	if err != nil {
+		return err
+	}
+	doc, err := json.Marshal(decided{Decision: *d, Refused: few(q.refusals)})
 	if err != nil {
 		return fault.New(fault.Internal, "a decision cannot be stored").Because(err)
 	}
 	if !d.Feasible() {
-		return &infeasible{noPlace(sit, &d, q.refusals), doc}
+		if before != nil {
+			return before.broken(sit, d)
+		}
+		return &infeasible{noPlace(sit, d, q.refusals), doc}
 	}
 	sit.Places = map[string]place{}
 	for _, a := range d.Outcomes[0].Placement {
@@ -71,10 +87,38 @@ func (p *placer) decide(ctx context.Context, tx operation.Tx, sit *Situation, op
 		}
 		sit.Places[a.Element] = place{p.infra[n.Infrastructure], n}
 	}
-	if err := tx.Deduct(ctx, p.deductions(sit)); err != nil {
+	if before != nil {
+		doc = before.decision(sit)
+	}
+	links := p.claims(sit, waysOf(have))
+	if sit.Dry {
+		sit.Basis = p.basis(sit, links)
+	}
+	if err := before.take(ctx, tx, sit, p.deductions(sit), links, operationID); err != nil {
 		return err
 	}
 	return tx.PutDecision(ctx, operationID, sit.Slice.ID, doc)
+}
+
+// credit is what a decision may count as free although the ledger counts it as
+// given out: what the slice holds of links already, and what was reserved for it.
+type credit struct {
+	own      ways
+	reserved *reservation
+}
+
+// placed asks the placer, and has its answer checked by code that shares nothing
+// with the search, before anything is done by it.
+func (p *placer) placed(sit *Situation, q *question, c credit) (*placement.Decision, error) {
+	defer p.giveBack(q.demand.ID, p.borrow(sit, q.demand.ID, c))
+	st, demands := placement.State{Snapshot: p.snap, Ledger: p.ledger}, []placement.Demand{q.demand}
+	d := placement.Decide(st, demands, p.options)
+	// A bound that is off makes a plan look better or worse than it is, not wrong.
+	wrong := slices.DeleteFunc(check.Decision(st, demands, p.options, &d), func(v check.Violation) bool { return v.Rule == "bound" })
+	if len(wrong) > 0 {
+		return nil, fault.New(fault.Internal, "the placement of slice %q breaks its own rules and is not carried out: %s", sit.Slice.Name, wrong[0])
+	}
+	return &d, nil
 }
 
 // few bounds the explanation that is stored.
@@ -103,9 +147,15 @@ func noPlace(sit *Situation, d *placement.Decision, refused []refusal) error {
 	return fault.New(fault.Conflict, "no place for slice %q: %s", sit.Slice.Name, strings.TrimPrefix(b.String(), "; "))
 }
 
+// borrowed is what was credited, by node and by way.
+type borrowed struct {
+	nodes map[string]topology.Capacity
+	ways  ways
+}
+
 // borrow credits what the slice holds already: it may keep it.
-func (p *placer) borrow(sit *Situation, demand string) map[string]topology.Capacity {
-	own := map[string]topology.Capacity{}
+func (p *placer) borrow(sit *Situation, demand string, c credit) borrowed {
+	own := borrowed{nodes: map[string]topology.Capacity{}, ways: maps.Clone(c.own)}
 	h := placement.Holding{Demand: demand}
 	for _, e := range sit.Elements {
 		if e.Run == nil || e.Run.Node == "" || sit.doomed(e) {
@@ -118,23 +168,44 @@ func (p *placer) borrow(sit *Situation, demand string) map[string]topology.Capac
 		if !sit.mayStay(e) {
 			continue
 		}
-		c := own[e.Run.Node]
-		own[e.Run.Node] = topology.Capacity{CPU: c.CPU + take.CPU, Memory: c.Memory + take.Memory, Storage: c.Storage + take.Storage}
+		own.add(e.Run.Node, take)
 		h.Elements = append(h.Elements, placement.HeldElement{Element: e.ID, Node: e.Run.Node, Take: take})
 	}
-	for n, c := range own {
+	for pair, kbit := range c.own {
+		_, a := p.snap.Index(pair[0])
+		_, b := p.snap.Index(pair[1])
+		if a && b {
+			h.Flows = append(h.Flows, placement.HeldFlow{From: pair[0], To: pair[1], Kbit: kbit})
+		}
+	}
+	slices.SortFunc(h.Flows, func(a, b placement.HeldFlow) int {
+		return cmp.Or(strings.Compare(a.From, b.From), strings.Compare(a.To, b.To))
+	})
+	c.reserved.credit(&own)
+	for n, c := range own.nodes {
 		p.hold(n, c)
 	}
-	if len(h.Elements) > 0 {
+	for pair, kbit := range own.ways {
+		p.holdLink(pair, kbit)
+	}
+	if len(h.Elements)+len(h.Flows) > 0 {
 		_ = p.ledger.Reserve(h)
 	}
 	return own
 }
 
-func (p *placer) giveBack(demand string, own map[string]topology.Capacity) {
+func (b *borrowed) add(node string, take topology.Capacity) {
+	c := b.nodes[node]
+	b.nodes[node] = topology.Capacity{CPU: c.CPU + take.CPU, Memory: c.Memory + take.Memory, Storage: c.Storage + take.Storage}
+}
+
+func (p *placer) giveBack(demand string, own borrowed) {
 	p.ledger.Release(demand)
-	for n := range own {
+	for n := range own.nodes {
 		p.hold(n, topology.Capacity{})
+	}
+	for pair := range own.ways {
+		p.holdLink(pair, 0)
 	}
 }
 

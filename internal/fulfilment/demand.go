@@ -305,23 +305,9 @@ func (q *question) groups(sit *Situation) {
 	}
 }
 
-// flows states latency bounds between members: a server's from the gateways
-// that feed it, a microElement's from its server.
+// flows states the latency and bandwidth bounds between members.
 func (q *question) flows(sit *Situation) {
-	add := func(from, to *slice.Element, bound float64, kbit int64) {
-		if from != nil && to != nil && !sit.doomed(from) && !sit.doomed(to) && (bound > 0 || kbit > 0) {
-			q.demand.Flows = append(q.demand.Flows, placement.Flow{From: from.ID, To: to.ID, MaxLatencyMS: bound, BandwidthKbit: kbit})
-		}
-	}
-	for _, e := range sit.Elements {
-		need := sit.Needs[e.ID]
-		switch e.Element {
-		case slice.MicroElement:
-			add(sit.serverOf(e), e, need.MaxLatencyMS, need.BandwidthKbit)
-		case slice.Gateway:
-			if s := sit.serverOf(e); s != nil {
-				add(e, s, sit.Needs[s.ID].MaxLatencyMS, need.BandwidthKbit)
-			}
-		}
+	for _, f := range sit.flows(sit.wanted) {
+		q.demand.Flows = append(q.demand.Flows, placement.Flow{From: f.from.ID, To: f.to.ID, MaxLatencyMS: f.latency, BandwidthKbit: f.kbit})
 	}
 }

@@ -143,9 +143,11 @@ func facts(n *slice.Node, f *topology.Node) {
 	}
 	n.Architecture, n.Software, n.Things, n.AccessTechnologies = f.Arch, f.Software, f.Things, f.AccessTechnologies
 	n.CPU, n.Memory, n.Storage = f.Capacity.CPU, f.Capacity.Memory, f.Capacity.Storage
-	n.Unlimited = f.Capacity.CPU >= topology.Infinite && f.Capacity.Memory >= topology.Infinite
-	if n.Unlimited {
-		n.CPU, n.Memory, n.Storage = 0, 0, 0
+	n.Unlimited = false
+	for _, q := range []*int64{&n.CPU, &n.Memory, &n.Storage} {
+		if *q >= topology.Infinite { // what has no limit is not stated
+			*q, n.Unlimited = 0, true
+		}
 	}
 	n.SecurityLevel, n.EnergyPerCPU, n.PricePerCPUHour = f.SecurityLevel, f.EnergyPerCPU, f.PricePerCPU
 	if f.Location != nil {

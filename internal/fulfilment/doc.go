@@ -26,6 +26,12 @@
 // when a delete is proven; what could not be deleted keeps its capacity and
 // leaves a tombstone.
 //
+// A placement may be kept before it is ordered, with what it relied on and, as a
+// reservation, with what it needs deducted. An operation that was ordered by it
+// gets exactly that plan, or an error that says what changed. Links are deducted
+// beside nodes: during an operation a slice holds the more of what it had and
+// what it will need, afterwards what its installed members use.
+//
 // # Tenancy
 //
 // The actor of the context decides. What belongs to another tenant answers

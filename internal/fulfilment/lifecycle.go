@@ -57,6 +57,9 @@ func (s *Service) Order(ctx context.Context, sliceID string, r Request, o Option
 		if err != nil {
 			return Result{}, err
 		}
+		if err := u.use(ctx, sl, p.Placement, op); err != nil {
+			return Result{}, err
+		}
 		return Result{Resource: sl, Operation: op}, u.Update(ctx, sl)
 	})
 }
@@ -64,7 +67,7 @@ func (s *Service) Order(ctx context.Context, sliceID string, r Request, o Option
 // request checks a request against the slice's state and names its elements by
 // id.
 func (u *unit) request(ctx context.Context, sl *slice.IoTSlice, r Request) (params, error) {
-	p := params{Target: r.Target, Replace: r.Replace}
+	p := params{Target: r.Target, Replace: r.Replace, Placement: r.Placement}
 	running := instantiated(sl)
 	switch r.Type {
 	case operation.Instantiate:
@@ -81,6 +84,9 @@ func (u *unit) request(ctx context.Context, sl *slice.IoTSlice, r Request) (para
 		}
 	default:
 		return p, fault.Field("type", string(r.Type), "INSTANTIATE, UPDATE, SCALE, HEAL, MIGRATE, TERMINATE")
+	}
+	if r.Placement != "" && r.Type != operation.Instantiate {
+		return p, fault.Field("placementId", r.Placement, "nothing: only an INSTANTIATE runs a kept plan")
 	}
 	if r.Target != nil {
 		probe := &slice.IoTSlice{Placement: r.Target}

@@ -19,6 +19,8 @@ type params struct {
 	Remove []string `json:"remove,omitempty"`
 	// DeleteSlice removes the slice with everything once it is terminated.
 	DeleteSlice bool `json:"deleteSlice,omitempty"`
+	// Placement is the kept placement whose plan it shall run.
+	Placement string `json:"placementId,omitempty"`
 	// Before is what elements were before a change, by id: rolled back, they
 	// are it again.
 	Before map[string]spec `json:"before,omitempty"`

@@ -29,6 +29,7 @@ type placer struct {
 	nodesOf   map[string]map[string]bool // infrastructure to its nodes
 	links     map[string]*slice.Link
 	rows      map[string]operation.LedgerRow
+	ways      map[[2]string]operation.LedgerRow // of links, by their nodes
 }
 
 func newPlacer(o placement.Options) *placer {
@@ -45,7 +46,7 @@ func (p *placer) reset() {
 	p.topoPos, p.ledgerPos = 0, 0
 	p.infra, p.nodes = map[string]*slice.Infrastructure{}, map[string]*slice.Node{}
 	p.nodesOf, p.links = map[string]map[string]bool{}, map[string]*slice.Link{}
-	p.rows, p.order = map[string]operation.LedgerRow{}, nil
+	p.rows, p.ways, p.order = map[string]operation.LedgerRow{}, map[[2]string]operation.LedgerRow{}, nil
 }
 
 // Forget drops the resident picture: a transaction that read what was not
@@ -82,6 +83,12 @@ func (p *placer) refresh(ctx context.Context, tx operation.Tx) error {
 		return err
 	}
 	for _, r := range rows {
+		if r.To != "" {
+			pair := [2]string{r.Node, r.To}
+			p.ways[pair] = r
+			p.holdLink(pair, 0)
+			continue
+		}
 		p.rows[r.Node] = r
 		p.hold(r.Node, topology.Capacity{})
 	}
@@ -196,8 +203,10 @@ func nodeFacts(n *slice.Node, v *slice.Infrastructure) topology.Node {
 		PricePerCPU:        firstOf(n.PricePerCPUHour, v.PricePerCPUHour),
 		Labels:             map[string]string{},
 	}
-	if n.Unlimited {
-		f.Capacity = topology.Unlimited()
+	if n.Unlimited { // as the ledger reads it: what is not stated has no limit
+		f.Capacity.CPU = firstOf(f.Capacity.CPU, topology.Infinite)
+		f.Capacity.Memory = firstOf(f.Capacity.Memory, topology.Infinite)
+		f.Capacity.Storage = firstOf(f.Capacity.Storage, topology.Infinite)
 	}
 	maps.Copy(f.Labels, v.Labels)
 	maps.Copy(f.Labels, n.Labels)

@@ -3,6 +3,7 @@ package fulfilment
 import (
 	"context"
 	"errors"
+	"maps"
 
 	"github.com/osmoslice/osmoslice/internal/actor"
 	"github.com/osmoslice/osmoslice/internal/fault"
@@ -26,10 +27,18 @@ func (s *Service) Plan(ctx context.Context, tx operation.Tx, op *operation.Opera
 	if err != nil {
 		return nil, err
 	}
+	return s.plan(ctx, tx, sit, op)
+}
+
+func (s *Service) plan(ctx context.Context, tx operation.Tx, sit *Situation, op *operation.Operation) ([]operation.Step, error) {
 	if sit.Slice == nil {
 		return nil, fault.Absent("slice", op.Slice)
 	}
-	if sit.placing() {
+	due, err := sit.placing(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	if due {
 		if err := s.place.decide(ctx, tx, sit, op.ID); err != nil {
 			var none *infeasible
 			if errors.As(err, &none) {
@@ -51,11 +60,24 @@ func (s *Service) Plan(ctx context.Context, tx operation.Tx, op *operation.Opera
 }
 
 // placing reports whether places have to be decided: something is new, moves, or
-// takes more or less than before.
-func (s *Situation) placing() bool {
+// takes more or less than before, of a node or of the ways between.
+func (s *Situation) placing(ctx context.Context, tx operation.Tx) (bool, error) {
 	if s.Type == operation.Terminate {
-		return false
+		return false, nil
 	}
+	if s.params.Placement != "" || s.displaced() {
+		return true, nil
+	}
+	have, err := tx.Holdings(ctx, s.Slice.ID)
+	if err != nil {
+		return false, err
+	}
+	return !maps.Equal(waysOf(have), across(s.flows(s.wanted), func(e *slice.Element) string { return e.Run.Node })), nil
+}
+
+// displaced reports whether an element is new, moves, or takes more or less of
+// its node than before.
+func (s *Situation) displaced() bool {
 	for _, e := range s.Elements {
 		if s.doomed(e) {
 			continue

@@ -77,6 +77,8 @@ type Config struct {
 	// Callbacks; nil accepts every URL.
 	Callbacks Callbacks
 	Placement placement.Options
+	// Keeping bounds kept placements and reservations.
+	Keeping Keeping
 	// Limits bound operations; the zero value is operation.DefaultLimits.
 	Limits operation.Limits
 	// MaxOpen is the backlog limit; 0: 10,000 open operations.

@@ -26,8 +26,14 @@ type Situation struct {
 	Sites    map[string]*slice.Infrastructure
 	Places   map[string]place
 	Plugins  map[string]bool
+	// MicroData with bounds, and the gateway of each device they name.
+	MicroData      []*slice.MicroData
+	DeviceGateways map[string]string
 	// Able says what can be asked of a product at a plugin.
 	Able func(product *slice.Product, plugin string) Platform
+	// Dry asks for the Basis of the decision, which a preview is kept by.
+	Dry   bool
+	Basis *basis
 	// Batches of devices to be told to, or removed from, gateways.
 	Batches []batch
 	params  params
@@ -177,7 +183,7 @@ func (s *Service) situation(ctx context.Context, tx operation.Tx, op *operation.
 			return nil, err
 		}
 	}
-	return sit, nil
+	return sit, s.readFlows(ctx, tx, sit)
 }
 
 // lookUp reads an element's product and where it is deployed.

@@ -48,8 +48,11 @@ func (u *unit) createSlice(ctx context.Context, order *SliceOrder) (Result, erro
 	if out.Credentials, err = u.deviceSecrets(ctx, m.devices); err != nil {
 		return Result{}, err
 	}
+	if !order.Instantiate && order.Placement != "" {
+		return Result{}, fault.Field("placementId", order.Placement, "nothing, or instantiate true: a plan is for what is instantiated")
+	}
 	if order.Instantiate {
-		if out.Operation, err = u.submit(ctx, sl, operation.Instantiate, params{}, ""); err != nil {
+		if out.Operation, err = u.instantiate(ctx, sl, order.Placement); err != nil {
 			return Result{}, err
 		}
 	}

@@ -71,6 +71,9 @@ func (s *Service) buried(ctx context.Context, tx operation.Tx, t operation.Tombs
 			return err
 		}
 	}
+	if err := tx.HoldLinks(ctx, t.ID, nil); err != nil {
+		return err
+	}
 	e, err := s.element(ctx, tx, t.Element)
 	if err == nil && e.State == slice.Orphaned && e.Run == nil {
 		e.State, e.Cause = slice.Designed, ""

@@ -18,6 +18,7 @@ type unit struct {
 	o       Options
 	changes []Change
 	started *operation.Operation
+	looked  bool // the placer's picture followed this transaction
 }
 
 func (u *unit) note(verb string, r slice.Resource) {
@@ -99,8 +100,10 @@ var errDry = errors.New("dry run")
 func (s *Service) write(ctx context.Context, o Options, fn func(ctx context.Context, u *unit) (Result, error)) (Result, error) {
 	var out Result
 	var changes []Change
+	looked := false
 	err := s.c.Store.Write(ctx, func(ctx context.Context, tx operation.Tx) error {
 		u := &unit{Tx: tx, s: s, o: o}
+		defer func() { looked = looked || u.looked }()
 		res, err := fn(ctx, u)
 		if err != nil {
 			return err
@@ -113,6 +116,9 @@ func (s *Service) write(ctx context.Context, o Options, fn func(ctx context.Cont
 		return errDry
 	})
 	if err != nil && !errors.Is(err, errDry) {
+		if looked { // perhaps at what others had not committed
+			s.Forget()
+		}
 		return Result{}, err
 	}
 	s.memory.written(changes)
@@ -131,8 +137,16 @@ func (u *unit) preview(ctx context.Context) *Preview {
 	if u.started == nil {
 		return p
 	}
+	u.looked = true
 	op := *u.started
-	steps, err := u.s.Plan(ctx, u.Tx, &op)
+	ctx = asService(ctx, &op)
+	sit, err := u.s.situation(ctx, u.Tx, &op)
+	var steps []operation.Step
+	if err == nil {
+		sit.Dry = true
+		steps, err = u.s.plan(ctx, u.Tx, sit, &op)
+		p.basis, p.slice = sit.Basis, sit.Slice
+	}
 	if d, derr := u.Decision(ctx, op.ID); derr == nil {
 		p.Decision = d
 	}
@@ -193,7 +207,10 @@ func (u *unit) supersede(ctx context.Context, sl *slice.IoTSlice, op *operation.
 		return clash(sl, open)
 	}
 	op.Supersedes = open.ID
-	return u.EndOperation(ctx, ended)
+	if err := u.EndOperation(ctx, ended); err != nil {
+		return err
+	}
+	return u.s.unuse(ctx, u.Tx, open)
 }
 
 // clash names the operation in the way.

@@ -15,6 +15,7 @@ import (
 // The periods of the service's own duties.
 const (
 	buryEvery     = 2 * time.Second
+	expireEvery   = time.Second
 	sitesEvery    = 5 * time.Second
 	discoverEvery = time.Minute
 	observeEvery  = 30 * time.Second
@@ -38,6 +39,7 @@ func (s *Service) Watch(ctx context.Context) error {
 		duties.Go(func() { w.repeat(ctx, every, do) })
 	}
 	duty(buryEvery, func(ctx context.Context) error { _, err := s.Bury(ctx); return err })
+	duty(expireEvery, func(ctx context.Context) error { _, err := s.Expire(ctx); return err })
 	duty(sitesEvery, w.follow)
 	duty(followEvery, s.followAll)
 	duties.Wait()

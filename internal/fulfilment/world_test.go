@@ -47,8 +47,14 @@ func newWorld(t testing.TB) *world {
 
 func openWorld(t testing.TB, dir string, limits operation.Limits) *world {
 	t.Helper()
+	return openWorldOn(t, filepath.Join(dir, "osmoslice.db"), dir, limits)
+}
+
+// openWorldOn is openWorld on the database of a DSN.
+func openWorldOn(t testing.TB, dsn, dir string, limits operation.Limits) *world {
+	t.Helper()
 	ctx := context.Background()
-	db, err := store.Open(ctx, filepath.Join(dir, "osmoslice.db"), store.Options{Synchronous: "NORMAL"})
+	db, err := store.Open(ctx, dsn, store.Options{Synchronous: "NORMAL"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +131,27 @@ func (w *world) agree() {
 		if err != nil {
 			return err
 		}
+		ways := map[[2]string]int64{}
+		holders, err := w.holders(ctx, tx, ts, uses)
+		if err != nil {
+			return err
+		}
+		for _, id := range holders {
+			hs, err := tx.Holdings(ctx, id)
+			if err != nil {
+				return err
+			}
+			for _, h := range hs {
+				ways[[2]string{h.From, h.To}] += h.Kbit
+			}
+		}
 		for _, r := range rows {
+			if r.To != "" {
+				if pair := [2]string{r.Node, r.To}; r.Kbit != ways[pair] {
+					w.t.Errorf("the ledger has %d kbit/s from %s to %s, the holders %d", r.Kbit, r.Node, r.To, ways[pair])
+				}
+				continue
+			}
 			if r.Memory != uses[r.Node] {
 				w.t.Errorf("the ledger has %d MiB on node %s, the members %d", r.Memory, r.Node, uses[r.Node])
 			}
@@ -161,6 +187,30 @@ func (w *world) agree() {
 			w.t.Errorf("site %s holds %s, the store knows nothing of it", at, r)
 		}
 	}
+}
+
+// holders are those that may hold bandwidth; what placements hold of nodes is
+// added to uses.
+func (w *world) holders(ctx context.Context, tx operation.Tx, ts []operation.Tombstone, uses map[string]int64) ([]string, error) {
+	var ids []string
+	for _, t := range ts {
+		ids = append(ids, t.ID)
+	}
+	for _, k := range []slice.Kind{slice.KindIoTSlice, slice.KindPlacement} {
+		rs, err := tx.List(ctx, operation.Query{Kind: k, Limit: 1000})
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rs {
+			ids = append(ids, r.Head().ID)
+			if x, ok := r.(*slice.Placement); ok && x.Held {
+				for _, a := range x.Assignments {
+					uses[a.Node] += a.Requirements.Memory
+				}
+			}
+		}
+	}
+	return ids, nil
 }
 
 func (w *world) service() *fulfilment.Service {

@@ -35,7 +35,7 @@ func (m *machine) keep() []Step {
 	for k := range old {
 		switch s := &old[k]; {
 		case s.State == StepDone || s.State == StepUndone:
-		case s.Undo != "" && (s.State == StepFailed || s.State == StepUndoing || s.State == StepAbandoned || s.State == StepReplanned):
+		case s.tried():
 			s.State = StepReplanned
 		default:
 			s.State = StepSkipped
@@ -44,13 +44,19 @@ func (m *machine) keep() []Step {
 	return old
 }
 
+// tried: the step may have had an effect that a later plan covers.
+func (s *Step) tried() bool {
+	return s.Undo != "" && (s.State == StepFailed || s.State == StepUndoing || s.State == StepAbandoned || s.State == StepReplanned)
+}
+
 // append renames a later plan's steps and lets each follow what was done to its
 // target before, so that undoing goes the other way round.
 func (m *machine) append(steps []Step) []Step {
 	name := func(id string) string { return fmt.Sprintf("%d/%s", m.op.Plans, id) }
 	done := map[string][]string{}
 	for _, s := range m.op.Steps {
-		if s.State == StepDone || s.Undo != "" && s.State != StepSkipped && s.State != StepUndone {
+		// What was never begun is skipped now: nothing may wait for it.
+		if s.State == StepDone || s.tried() {
 			done[s.Target] = append(done[s.Target], s.ID)
 		}
 	}

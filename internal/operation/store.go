@@ -106,13 +106,24 @@ type Tx interface {
 	PutDecision(ctx context.Context, operation, sliceID string, decision json.RawMessage) error
 	Decision(ctx context.Context, operation string) (json.RawMessage, error)
 
-	// Ledger answers the rows changed after position since (0: all) and the
-	// position reached.
+	// Ledger answers the rows changed after position since (0: all), of nodes
+	// and then of links, and the position reached.
 	Ledger(ctx context.Context, since int64) ([]LedgerRow, int64, error)
 	// Deduct adds uses to rows. A row whose version differs from the expected
 	// one, or whose capacity would be exceeded, makes it fail with
 	// fault.Conflict, Retry Now.
 	Deduct(ctx context.Context, changes []LedgerChange) error
+	// HoldLinks makes links all that holder holds of the ledger's link rows: what
+	// it held before and is not named is given back. It fails as Deduct does.
+	// Holdings answers what holder holds, by its ends.
+	HoldLinks(ctx context.Context, holder string, links []LinkHolding) error
+	Holdings(ctx context.Context, holder string) ([]LinkHolding, error)
+	// Now is the database's clock. SetDeadline makes id (of anything) due at a
+	// time of that clock, the zero time never; Due answers ids that are, the
+	// longest first.
+	Now(ctx context.Context) (time.Time, error)
+	SetDeadline(ctx context.Context, id string, at time.Time) error
+	Due(ctx context.Context, limit int) ([]string, error)
 
 	// Topology answers the infrastructures, nodes and links changed after
 	// position since (0: all), the ids of those removed, and the position
@@ -129,14 +140,17 @@ type Tx interface {
 	DropTombstone(ctx context.Context, id string) error
 }
 
-// LedgerRow is what is deducted from one node by everyone.
+// LedgerRow is what is deducted from one node, or of the link between two, by
+// everyone.
 type LedgerRow struct {
 	Node     string
-	CPU      int64 // milli-cores used
-	Memory   int64 // MiB used
-	Storage  int64 // MiB used
-	Version  int64 // grows with every change; 0: no row yet
-	Position int64 // of the change, over all rows
+	To       string // of a link from Node; "" in the row of a node
+	Kbit     int64  // kbit/s of the link
+	CPU      int64  // milli-cores used
+	Memory   int64  // MiB used
+	Storage  int64  // MiB used
+	Version  int64  // grows with every change; 0: no row yet
+	Position int64  // of the change, over all rows
 }
 
 // LedgerChange adds (or, negative, gives back) uses on a node.
@@ -146,6 +160,19 @@ type LedgerChange struct {
 	// Expect is the version the decision was made on; -1 does not check (giving
 	// back never fails).
 	Expect int64
+}
+
+// LinkHolding is bandwidth that one holder has of the way from one node to
+// another.
+type LinkHolding struct {
+	From, To string // node ids
+	Kbit     int64
+	// Most is the bandwidth that there is, as the decision saw it in the same
+	// transaction; -1: without limit. It bounds only what is newly taken.
+	Most int64 `json:",omitempty"`
+	// Expect is the version of the row that the decision was made on; -1 does
+	// not check. It is read only where more is taken than before.
+	Expect int64 `json:",omitempty"`
 }
 
 // Tombstone is a delete that still has to happen at a site.

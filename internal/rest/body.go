@@ -81,6 +81,7 @@ var modelOf = map[slice.Kind]struct {
 	slice.KindCommunicationService: {"CommunicationService", func() validatable { return new(models.CommunicationService) }},
 	slice.KindSubscription:         {"Subscription", func() validatable { return new(models.Subscription) }},
 	slice.KindSecret:               {"Secret", func() validatable { return new(models.Secret) }},
+	slice.KindPlacement:            {"Placement", func() validatable { return new(models.Placement) }},
 	slice.KindAPIKey:               {"APIKey", func() validatable { return new(models.APIKey) }},
 }
 

@@ -60,6 +60,8 @@ type Reads interface {
 	Operation(ctx context.Context, id string) (*operation.Operation, error)
 	Operations(ctx context.Context, q operation.Query) ([]*operation.Operation, string, error)
 	Decision(ctx context.Context, operationID string) ([]byte, error)
+	Survivability(ctx context.Context, sliceID string) (*fulfilment.Survivability, error)
+	WhyNot(ctx context.Context, sliceID, node, member string) (*fulfilment.WhyNot, error)
 }
 
 // Changes are the use cases that write resources.
@@ -67,6 +69,7 @@ type Changes interface {
 	Create(ctx context.Context, r slice.Resource, o fulfilment.Options) (fulfilment.Result, error)
 	Patch(ctx context.Context, kind slice.Kind, id string, p fulfilment.Patch, o fulfilment.Options) (fulfilment.Result, error)
 	Delete(ctx context.Context, kind slice.Kind, id string, o fulfilment.Options) (fulfilment.Result, error)
+	Import(ctx context.Context, infrastructureID string, in fulfilment.Inventory, o fulfilment.Options) (fulfilment.InventoryResult, error)
 	PutSecret(ctx context.Context, meta slice.Meta, value []byte, o fulfilment.Options) (fulfilment.Result, error)
 }
 
@@ -77,6 +80,7 @@ type Orders interface {
 	Order(ctx context.Context, sliceID string, r fulfilment.Request, o fulfilment.Options) (fulfilment.Result, error)
 	AddDevices(ctx context.Context, sliceID string, devices []slice.Device, o fulfilment.Options) (fulfilment.Result, error)
 	RemoveDevices(ctx context.Context, sliceID string, devices []string, o fulfilment.Options) (fulfilment.Result, error)
+	CheckFeasibility(ctx context.Context, c fulfilment.FeasibilityCheck, o fulfilment.Options) (*slice.Placement, *fulfilment.Preview, error)
 	Signal(ctx context.Context, operationID, verb, mode string) (*operation.Operation, error)
 	SendCommand(ctx context.Context, deviceID string, c fulfilment.CommandOrder) (string, platform.CommandState, error)
 	CommandState(ctx context.Context, deviceID, commandID string) (platform.CommandState, error)

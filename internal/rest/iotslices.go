@@ -16,6 +16,7 @@ import (
 type order struct {
 	slice.IoTSlice
 	Instantiate   bool              `json:"instantiate"`
+	Placement     string            `json:"placementId"`
 	Servers       []slice.Element   `json:"iotServers"`
 	Gateways      []slice.Element   `json:"iotGateways"`
 	MicroElements []slice.Element   `json:"microElements"`
@@ -34,7 +35,7 @@ func (o *order) use() fulfilment.SliceOrder {
 	}
 	return fulfilment.SliceOrder{
 		Slice: o.IoTSlice, Servers: o.Servers, Gateways: o.Gateways, MicroElements: o.MicroElements,
-		MicroData: o.MicroData, Devices: o.Devices, Instantiate: o.Instantiate,
+		MicroData: o.MicroData, Devices: o.Devices, Instantiate: o.Instantiate, Placement: o.Placement,
 	}
 }
 

@@ -32,6 +32,7 @@ var nouns = map[string]struct{ noun, model func() any }{
 	"CommunicationService": {func() any { return new(slice.CommunicationService) }, func() any { return new(models.CommunicationService) }},
 	"Subscription":         {func() any { return new(slice.Subscription) }, func() any { return new(models.Subscription) }},
 	"Secret":               {func() any { return new(slice.Secret) }, func() any { return new(models.Secret) }},
+	"Placement":            {func() any { return new(slice.Placement) }, func() any { return new(models.Placement) }},
 	"APIKey":               {func() any { return new(slice.APIKey) }, func() any { return new(models.APIKey) }},
 	"Event":                {func() any { return new(slice.Event) }, func() any { return new(models.Event) }},
 	"AuditRecord":          {func() any { return new(slice.AuditRecord) }, func() any { return new(models.AuditRecord) }},

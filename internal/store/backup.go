@@ -18,7 +18,7 @@ import (
 // moment and stay behind.
 var tables = []string{
 	"resources", "key_hashes", "counters", "topology", "operations", "signals", "decisions",
-	"ledger", "tombstones", "audit", "events", "idempotency", "secret_values",
+	"ledger", "link_ledger", "link_holdings", "deadlines", "tombstones", "audit", "events", "idempotency", "secret_values",
 }
 
 // Backup writes a consistent copy of a live store to a new file, a SQLite
@@ -127,7 +127,7 @@ func settle(ctx context.Context, tx *sql.Tx) error {
 	for _, text := range []string{
 		"UPDATE events SET position = (SELECT value FROM counters WHERE name = 'events') + w.n FROM (SELECT seq, row_number() OVER (ORDER BY seq) AS n FROM events WHERE position IS NULL) w WHERE events.seq = w.seq",
 		"UPDATE counters SET value = max(value, (SELECT coalesce(max(position), 0) FROM events)) WHERE name = 'events'",
-		"UPDATE counters SET value = max(value, (SELECT coalesce(max(position), 0) FROM ledger), (SELECT coalesce(max(position), 0) FROM topology)) WHERE name = 'positions'",
+		"UPDATE counters SET value = max(value, (SELECT coalesce(max(position), 0) FROM ledger), (SELECT coalesce(max(position), 0) FROM link_ledger), (SELECT coalesce(max(position), 0) FROM topology)) WHERE name = 'positions'",
 		"UPDATE operations SET owner = '', lease_until = 0",
 	} {
 		if _, err := tx.ExecContext(ctx, text); err != nil {
@@ -250,7 +250,7 @@ func (db *DB) fill(ctx context.Context, from, to *sql.Tx, overwrite bool) error 
 	if db.writer == nil {
 		after = append(after,
 			// Positions are transaction ids here; all that is restored is old.
-			"UPDATE topology SET position = 1", "UPDATE ledger SET position = 1",
+			"UPDATE topology SET position = 1", "UPDATE ledger SET position = 1", "UPDATE link_ledger SET position = 1",
 			"SELECT setval('fences', greatest(1, (SELECT value FROM counters WHERE name = 'fence')))",
 			"SELECT setval(pg_get_serial_sequence('signals', 'seq'), coalesce((SELECT max(seq) FROM signals), 0) + 1)",
 			"SELECT setval(pg_get_serial_sequence('audit', 'seq'), coalesce((SELECT max(seq) FROM audit), 0) + 1)",

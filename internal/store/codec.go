@@ -100,6 +100,9 @@ var codecs = map[slice.Kind]codec{
 	slice.KindCommunicationService: kindOf("CommunicationService", func(c *slice.CommunicationService) columns {
 		return columns{state: string(c.State), ref: c.Customer, class: c.ServiceType}
 	}, "state", "state", "customer", "ref", "serviceType", "class"),
+	slice.KindPlacement: kindOf("Placement", func(p *slice.Placement) columns {
+		return columns{state: p.Reservation, ref: p.Slice, class: p.Feasibility, place: p.Operation}
+	}, "resourceReservationStatus", "state", "iotSliceId", "ref", "feasibilityResult", "class", "lcmOpOccId", "place"),
 }
 
 func codecOf(kind slice.Kind) (codec, error) {

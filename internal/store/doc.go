@@ -25,7 +25,9 @@
 //   - An Update or Delete of a resource carries the revision that was read.
 //   - One open operation per slice; every write of an operation carries the
 //     fence of a claim that still holds; leases run on the database's clock.
-//   - A ledger row never exceeds its node's capacity by a Deduct that adds.
+//   - A ledger row never exceeds its node's capacity by a Deduct that adds; a
+//     link's row is the sum of what its holders hold, and never exceeds what the
+//     one who takes more says there is.
 //   - Audit records are only ever added, and removed by retention only; they and
 //     events are written in the transaction of the change.
 //   - Positions (events, ledger, topology) never become visible late.

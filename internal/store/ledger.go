@@ -30,6 +30,9 @@ func (t *Tx) Ledger(ctx context.Context, since int64) ([]operation.LedgerRow, in
 			out = append(out, l)
 			return err
 		})
+	if err == nil {
+		err = t.linkRows(ctx, since, &out)
+	}
 	return out, position, err
 }
 

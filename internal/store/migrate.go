@@ -26,6 +26,7 @@ var migrations embed.FS
 // steps lists the files of each version.
 var steps = [][]string{
 	{"00001_base.sql", "00001_audit"},
+	{"00002_links.sql"},
 }
 
 // schemaVersion is the version this program works with.

@@ -96,6 +96,9 @@ func TestQueryPlans(t *testing.T) {
 		"SELECT doc, fence FROM operations WHERE slice = $1 AND open = 1 AND slice <> ''":                                                      "operations_one_open",
 		"SELECT id FROM operations WHERE open = 0 AND finished_at < $1 ORDER BY finished_at LIMIT $2":                                          "operations_finished",
 		"SELECT node FROM ledger WHERE position > $1 ORDER BY position, node":                                                                  "ledger_position",
+		"SELECT from_node FROM link_ledger WHERE position > $1 ORDER BY position":                                                              "link_ledger_position",
+		"SELECT kbit FROM link_holdings WHERE holder = $1 ORDER BY from_node, to_node":                                                         "link_holdings",
+		"SELECT id FROM deadlines WHERE at <= $1 ORDER BY at, id LIMIT $2":                                                                     "deadlines_at",
 		"SELECT doc FROM tombstones WHERE next_at <= $1 ORDER BY next_at, id LIMIT $2":                                                         "tombstones_due",
 	} {
 		args := []any{1, 1, 1}[:strings.Count(text, "$")-strings.Count(text, "lease_until <= $1")]

@@ -268,6 +268,7 @@ func populate(t *testing.T) *world {
 	for param, path := range map[string]string{"iotServerId": "/iotServers", "iotGatewayId": "/iotGateways", "microDatumId": "/microData", "iotDeviceId": "/iotDevices"} {
 		w.ids[param], _ = w.must(200, admin, "GET", slice+path, nil).list[0]["id"].(string)
 	}
+	add("placementId", "/placements", object{"iotSliceId": w.ids["iotSliceId"], "keep": true})
 	add("microElementId", slice+"/microElements", object{"name": "extra", "product": "thing"})
 	w.ids["commandId"] = "c1"
 	run := order("running")
@@ -320,9 +321,6 @@ func TestGeneratedBodies(t *testing.T) {
 				continue
 			}
 			target, key := w.path(path)+"?dryRun=true", w.key(o)
-			if path == "/placements" {
-				target = path
-			}
 			s, patch := p.Schema, slices.Contains(o.Consumes, "application/merge-patch+json")
 			if patch {
 				s = w.patched(path)

@@ -82,7 +82,7 @@ type ImportInventoryParams struct {
 
 	// Prune.
 	//
-	// Delete nodes and links that the body does not name.
+	// Delete what a list of the body does not name.
 	Prune *bool
 
 	HTTPClient *http.Client

@@ -519,6 +519,8 @@ func (a *Client) GetSimulationContext(ctx context.Context, params *GetSimulation
 
 // ImportInventory imports nodes and links by name.
 //
+// All of the report, or nothing: an item that is wrong is named with its field. A list that is absent says nothing of its kind..
+//
 // This method does not support injected context.
 // However, timeout and opentracing contexts are honored whenever enabled.
 //
@@ -535,6 +537,8 @@ func (a *Client) ImportInventory(params *ImportInventoryParams, authInfo runtime
 }
 
 // ImportInventoryContext imports nodes and links by name.
+//
+// All of the report, or nothing: an item that is wrong is named with its field. A list that is absent says nothing of its kind..
 //
 // Do not use the deprecated [ImportInventoryParams.Context] with this method: it would be ignored.
 func (a *Client) ImportInventoryContext(ctx context.Context, params *ImportInventoryParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*ImportInventoryOK, error) {

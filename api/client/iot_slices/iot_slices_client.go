@@ -115,6 +115,18 @@ type ClientService interface {
 	// GetIotSlicePlacementContext where the members are placed and why.
 	GetIotSlicePlacementContext(ctx context.Context, params *GetIotSlicePlacementParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*GetIotSlicePlacementOK, error)
 
+	// GetIotSliceSurvivability which single losses would break the slice and what would replace them.
+	GetIotSliceSurvivability(params *GetIotSliceSurvivabilityParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*GetIotSliceSurvivabilityOK, error)
+
+	// GetIotSliceSurvivabilityContext which single losses would break the slice and what would replace them.
+	GetIotSliceSurvivabilityContext(ctx context.Context, params *GetIotSliceSurvivabilityParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*GetIotSliceSurvivabilityOK, error)
+
+	// GetIotSliceWhyNot why members do not run on a node.
+	GetIotSliceWhyNot(params *GetIotSliceWhyNotParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*GetIotSliceWhyNotOK, error)
+
+	// GetIotSliceWhyNotContext why members do not run on a node.
+	GetIotSliceWhyNotContext(ctx context.Context, params *GetIotSliceWhyNotParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*GetIotSliceWhyNotOK, error)
+
 	// HealIotSlice heal a slice.
 	HealIotSlice(params *HealIotSliceParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*HealIotSliceOK, *HealIotSliceAccepted, error)
 
@@ -551,6 +563,134 @@ func (a *Client) GetIotSlicePlacementContext(ctx context.Context, params *GetIot
 	//
 	// a default response is provided: fill this and return an error
 	unexpectedSuccess := result.(*GetIotSlicePlacementDefault)
+
+	return nil, runtime.NewAPIError("unexpected success response: content available as default response in error", unexpectedSuccess, unexpectedSuccess.Code())
+}
+
+// GetIotSliceSurvivability whiches single losses would break the slice and what would replace them.
+//
+// The N-1 view: every single node, link or infrastructure the slice stands on, and where its members would go now if it were lost..
+//
+// This method does not support injected context.
+// However, timeout and opentracing contexts are honored whenever enabled.
+//
+// If you need to pass a specific context, use [Client.GetIotSliceSurvivabilityContext] instead.
+func (a *Client) GetIotSliceSurvivability(params *GetIotSliceSurvivabilityParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*GetIotSliceSurvivabilityOK, error) {
+	var ctx context.Context
+	if params != nil && params.inner.ctx != nil {
+		ctx = params.inner.ctx
+	} else {
+		ctx = context.Background()
+	}
+
+	return a.GetIotSliceSurvivabilityContext(ctx, params, authInfo, opts...)
+}
+
+// GetIotSliceSurvivabilityContext whiches single losses would break the slice and what would replace them.
+//
+// The N-1 view: every single node, link or infrastructure the slice stands on, and where its members would go now if it were lost..
+//
+// Do not use the deprecated [GetIotSliceSurvivabilityParams.Context] with this method: it would be ignored.
+func (a *Client) GetIotSliceSurvivabilityContext(ctx context.Context, params *GetIotSliceSurvivabilityParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*GetIotSliceSurvivabilityOK, error) {
+	// NOTE: parameters are not validated before sending
+	if params == nil {
+		params = NewGetIotSliceSurvivabilityParams()
+	}
+
+	op := &runtime.ClientOperation{
+		ID:                 "getIotSliceSurvivability",
+		Method:             "GET",
+		PathPattern:        "/iotSlices/{iotSliceId}/survivability",
+		ProducesMediaTypes: []string{"application/json"},
+		ConsumesMediaTypes: []string{"application/json"},
+		Schemes:            []string{"http", "https"},
+		Params:             params,
+		Reader:             &GetIotSliceSurvivabilityReader{formats: a.formats},
+		AuthInfo:           authInfo,
+		Client:             params.HTTPClient,
+	}
+
+	for _, opt := range opts {
+		opt(op)
+	}
+
+	result, err := a.transport.SubmitContext(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+
+	// only one success response has to be checked
+	success, ok := result.(*GetIotSliceSurvivabilityOK)
+	if ok {
+		return success, nil
+	}
+
+	// unexpected success response.
+	//
+	// a default response is provided: fill this and return an error
+	unexpectedSuccess := result.(*GetIotSliceSurvivabilityDefault)
+
+	return nil, runtime.NewAPIError("unexpected success response: content available as default response in error", unexpectedSuccess, unexpectedSuccess.Code())
+}
+
+// GetIotSliceWhyNot whies members do not run on a node.
+//
+// This method does not support injected context.
+// However, timeout and opentracing contexts are honored whenever enabled.
+//
+// If you need to pass a specific context, use [Client.GetIotSliceWhyNotContext] instead.
+func (a *Client) GetIotSliceWhyNot(params *GetIotSliceWhyNotParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*GetIotSliceWhyNotOK, error) {
+	var ctx context.Context
+	if params != nil && params.inner.ctx != nil {
+		ctx = params.inner.ctx
+	} else {
+		ctx = context.Background()
+	}
+
+	return a.GetIotSliceWhyNotContext(ctx, params, authInfo, opts...)
+}
+
+// GetIotSliceWhyNotContext whies members do not run on a node.
+//
+// Do not use the deprecated [GetIotSliceWhyNotParams.Context] with this method: it would be ignored.
+func (a *Client) GetIotSliceWhyNotContext(ctx context.Context, params *GetIotSliceWhyNotParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*GetIotSliceWhyNotOK, error) {
+	// NOTE: parameters are not validated before sending
+	if params == nil {
+		params = NewGetIotSliceWhyNotParams()
+	}
+
+	op := &runtime.ClientOperation{
+		ID:                 "getIotSliceWhyNot",
+		Method:             "GET",
+		PathPattern:        "/iotSlices/{iotSliceId}/placement/whyNot/{nodeId}",
+		ProducesMediaTypes: []string{"application/json"},
+		ConsumesMediaTypes: []string{"application/json"},
+		Schemes:            []string{"http", "https"},
+		Params:             params,
+		Reader:             &GetIotSliceWhyNotReader{formats: a.formats},
+		AuthInfo:           authInfo,
+		Client:             params.HTTPClient,
+	}
+
+	for _, opt := range opts {
+		opt(op)
+	}
+
+	result, err := a.transport.SubmitContext(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+
+	// only one success response has to be checked
+	success, ok := result.(*GetIotSliceWhyNotOK)
+	if ok {
+		return success, nil
+	}
+
+	// unexpected success response.
+	//
+	// a default response is provided: fill this and return an error
+	unexpectedSuccess := result.(*GetIotSliceWhyNotDefault)
 
 	return nil, runtime.NewAPIError("unexpected success response: content available as default response in error", unexpectedSuccess, unexpectedSuccess.Code())
 }

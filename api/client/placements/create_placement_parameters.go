@@ -11,6 +11,7 @@ import (
 	"github.com/go-openapi/runtime"
 	cr "github.com/go-openapi/runtime/client"
 	"github.com/go-openapi/strfmt"
+	"github.com/go-openapi/swag/conv"
 	"github.com/osmoslice/osmoslice/models"
 )
 
@@ -63,6 +64,11 @@ CreatePlacementParams contains all the parameters to send to the API endpoint
 */
 type CreatePlacementParams struct {
 
+	// IdempotencyKey.
+	//
+	// Same key and body: the same answer; another body: 422; while the first is in progress: 409.
+	IdempotencyKey *string
+
 	// XTenant.
 	//
 	// Tenant to act for, by id or name, when the key acts for several.
@@ -70,6 +76,11 @@ type CreatePlacementParams struct {
 
 	// Body.
 	Body *models.PlacementRequest
+
+	// DryRun.
+	//
+	// Answer what would be done, by the same code, and do nothing.
+	DryRun *bool
 
 	HTTPClient *http.Client
 
@@ -128,6 +139,17 @@ func (o *CreatePlacementParams) SetHTTPClient(client *http.Client) {
 	o.HTTPClient = client
 }
 
+// WithIdempotencyKey adds the idempotencyKey to the create placement params.
+func (o *CreatePlacementParams) WithIdempotencyKey(idempotencyKey *string) *CreatePlacementParams {
+	o.SetIdempotencyKey(idempotencyKey)
+	return o
+}
+
+// SetIdempotencyKey adds the idempotencyKey to the create placement params.
+func (o *CreatePlacementParams) SetIdempotencyKey(idempotencyKey *string) {
+	o.IdempotencyKey = idempotencyKey
+}
+
 // WithXTenant adds the xTenant to the create placement params.
 func (o *CreatePlacementParams) WithXTenant(xTenant *string) *CreatePlacementParams {
 	o.SetXTenant(xTenant)
@@ -150,12 +172,31 @@ func (o *CreatePlacementParams) SetBody(body *models.PlacementRequest) {
 	o.Body = body
 }
 
+// WithDryRun adds the dryRun to the create placement params.
+func (o *CreatePlacementParams) WithDryRun(dryRun *bool) *CreatePlacementParams {
+	o.SetDryRun(dryRun)
+	return o
+}
+
+// SetDryRun adds the dryRun to the create placement params.
+func (o *CreatePlacementParams) SetDryRun(dryRun *bool) {
+	o.DryRun = dryRun
+}
+
 // WriteToRequest writes these params to a [runtime.ClientRequest].
 func (o *CreatePlacementParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.Registry) error {
 	if err := r.SetTimeout(o.inner.timeout); err != nil {
 		return err
 	}
 	var res []error
+
+	if o.IdempotencyKey != nil {
+
+		// header param Idempotency-Key
+		if err := r.SetHeaderParam("Idempotency-Key", *o.IdempotencyKey); err != nil {
+			return err
+		}
+	}
 
 	if o.XTenant != nil {
 
@@ -167,6 +208,23 @@ func (o *CreatePlacementParams) WriteToRequest(r runtime.ClientRequest, reg strf
 	if o.Body != nil {
 		if err := r.SetBodyParam(o.Body); err != nil {
 			return err
+		}
+	}
+
+	if o.DryRun != nil {
+
+		// query param dryRun
+		var qrDryRun bool
+
+		if o.DryRun != nil {
+			qrDryRun = *o.DryRun
+		}
+		qDryRun := conv.FormatBool(qrDryRun)
+		if qDryRun != "" {
+
+			if err := r.SetQueryParam("dryRun", qDryRun); err != nil {
+				return err
+			}
 		}
 	}
 

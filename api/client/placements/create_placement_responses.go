@@ -27,6 +27,12 @@ func (o *CreatePlacementReader) ReadResponse(response runtime.ClientResponse, co
 			return nil, err
 		}
 		return result, nil
+	case 201:
+		result := NewCreatePlacementCreated()
+		if err := result.readResponse(response, consumer, o.formats); err != nil {
+			return nil, err
+		}
+		return result, nil
 	default:
 		result := NewCreatePlacementDefault(response.Code())
 		if err := result.readResponse(response, consumer, o.formats); err != nil {
@@ -46,7 +52,7 @@ func NewCreatePlacementOK() *CreatePlacementOK {
 
 // CreatePlacementOK describes a response with status code 200, with default header values.
 //
-// The answer; nothing is reserved.
+// The answer; nothing is kept or reserved.
 type CreatePlacementOK struct {
 	Payload *models.Placement
 }
@@ -96,6 +102,95 @@ func (o *CreatePlacementOK) GetPayload() *models.Placement {
 }
 
 func (o *CreatePlacementOK) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	o.Payload = new(models.Placement)
+
+	// response payload
+	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {
+		return err
+	}
+
+	return nil
+}
+
+// NewCreatePlacementCreated creates a CreatePlacementCreated with default headers values
+func NewCreatePlacementCreated() *CreatePlacementCreated {
+	return &CreatePlacementCreated{}
+}
+
+// CreatePlacementCreated describes a response with status code 201, with default header values.
+//
+// The answer is kept.
+type CreatePlacementCreated struct {
+
+	// Revision of the resource (RFC 9110 §8.8.3).
+	ETag string
+
+	// Where the resource is.
+	Location string
+
+	Payload *models.Placement
+}
+
+// IsSuccess returns true when this create placement created response has a 2xx status code
+func (o *CreatePlacementCreated) IsSuccess() bool {
+	return true
+}
+
+// IsRedirect returns true when this create placement created response has a 3xx status code
+func (o *CreatePlacementCreated) IsRedirect() bool {
+	return false
+}
+
+// IsClientError returns true when this create placement created response has a 4xx status code
+func (o *CreatePlacementCreated) IsClientError() bool {
+	return false
+}
+
+// IsServerError returns true when this create placement created response has a 5xx status code
+func (o *CreatePlacementCreated) IsServerError() bool {
+	return false
+}
+
+// IsCode returns true when this create placement created response a status code equal to that given
+func (o *CreatePlacementCreated) IsCode(code int) bool {
+	return code == 201
+}
+
+// Code gets the status code for the create placement created response
+func (o *CreatePlacementCreated) Code() int {
+	return 201
+}
+
+func (o *CreatePlacementCreated) Error() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[POST /placements][%d] createPlacementCreated %s", 201, payload)
+}
+
+func (o *CreatePlacementCreated) String() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[POST /placements][%d] createPlacementCreated %s", 201, payload)
+}
+
+func (o *CreatePlacementCreated) GetPayload() *models.Placement {
+	return o.Payload
+}
+
+func (o *CreatePlacementCreated) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	// hydrates response header ETag
+	hdrETag := response.GetHeader("ETag")
+
+	if hdrETag != "" {
+		o.ETag = hdrETag
+	}
+
+	// hydrates response header Location
+	hdrLocation := response.GetHeader("Location")
+
+	if hdrLocation != "" {
+		o.Location = hdrLocation
+	}
 
 	o.Payload = new(models.Placement)
 

@@ -62,8 +62,10 @@ GetPlacementParams contains all the parameters to send to the API endpoint
 */
 type GetPlacementParams struct {
 
-	// LcmOpOccID.
-	LcmOpOccID string
+	// PlacementID.
+	//
+	// The id of a placement or of a lifecycle operation.
+	PlacementID string
 
 	HTTPClient *http.Client
 
@@ -122,15 +124,15 @@ func (o *GetPlacementParams) SetHTTPClient(client *http.Client) {
 	o.HTTPClient = client
 }
 
-// WithLcmOpOccID adds the lcmOpOccID to the get placement params.
-func (o *GetPlacementParams) WithLcmOpOccID(lcmOpOccID string) *GetPlacementParams {
-	o.SetLcmOpOccID(lcmOpOccID)
+// WithPlacementID adds the placementID to the get placement params.
+func (o *GetPlacementParams) WithPlacementID(placementID string) *GetPlacementParams {
+	o.SetPlacementID(placementID)
 	return o
 }
 
-// SetLcmOpOccID adds the lcmOpOccId to the get placement params.
-func (o *GetPlacementParams) SetLcmOpOccID(lcmOpOccID string) {
-	o.LcmOpOccID = lcmOpOccID
+// SetPlacementID adds the placementId to the get placement params.
+func (o *GetPlacementParams) SetPlacementID(placementID string) {
+	o.PlacementID = placementID
 }
 
 // WriteToRequest writes these params to a [runtime.ClientRequest].
@@ -140,8 +142,8 @@ func (o *GetPlacementParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.
 	}
 	var res []error
 
-	// path param lcmOpOccId
-	if err := r.SetPathParam("lcmOpOccId", o.LcmOpOccID); err != nil {
+	// path param placementId
+	if err := r.SetPathParam("placementId", o.PlacementID); err != nil {
 		return err
 	}
 

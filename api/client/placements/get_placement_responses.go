@@ -83,12 +83,12 @@ func (o *GetPlacementOK) Code() int {
 
 func (o *GetPlacementOK) Error() string {
 	payload, _ := json.Marshal(o.Payload)
-	return fmt.Sprintf("[GET /placements/{lcmOpOccId}][%d] getPlacementOK %s", 200, payload)
+	return fmt.Sprintf("[GET /placements/{placementId}][%d] getPlacementOK %s", 200, payload)
 }
 
 func (o *GetPlacementOK) String() string {
 	payload, _ := json.Marshal(o.Payload)
-	return fmt.Sprintf("[GET /placements/{lcmOpOccId}][%d] getPlacementOK %s", 200, payload)
+	return fmt.Sprintf("[GET /placements/{placementId}][%d] getPlacementOK %s", 200, payload)
 }
 
 func (o *GetPlacementOK) GetPayload() *models.Placement {
@@ -155,12 +155,12 @@ func (o *GetPlacementDefault) Code() int {
 
 func (o *GetPlacementDefault) Error() string {
 	payload, _ := json.Marshal(o.Payload)
-	return fmt.Sprintf("[GET /placements/{lcmOpOccId}][%d] getPlacement default %s", o._statusCode, payload)
+	return fmt.Sprintf("[GET /placements/{placementId}][%d] getPlacement default %s", o._statusCode, payload)
 }
 
 func (o *GetPlacementDefault) String() string {
 	payload, _ := json.Marshal(o.Payload)
-	return fmt.Sprintf("[GET /placements/{lcmOpOccId}][%d] getPlacement default %s", o._statusCode, payload)
+	return fmt.Sprintf("[GET /placements/{placementId}][%d] getPlacement default %s", o._statusCode, payload)
 }
 
 func (o *GetPlacementDefault) GetPayload() *models.Problem {

@@ -56,27 +56,41 @@ type ClientOption func(*runtime.ClientOperation)
 type ClientService interface {
 
 	// CreatePlacement ask whether an order would fit and where.
-	CreatePlacement(params *CreatePlacementParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*CreatePlacementOK, error)
+	CreatePlacement(params *CreatePlacementParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*CreatePlacementOK, *CreatePlacementCreated, error)
 
 	// CreatePlacementContext ask whether an order would fit and where.
-	CreatePlacementContext(ctx context.Context, params *CreatePlacementParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*CreatePlacementOK, error)
+	CreatePlacementContext(ctx context.Context, params *CreatePlacementParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*CreatePlacementOK, *CreatePlacementCreated, error)
 
-	// GetPlacement the decision made for an operation.
+	// DeletePlacement forget a preview and release what it holds.
+	DeletePlacement(params *DeletePlacementParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*DeletePlacementOK, *DeletePlacementNoContent, error)
+
+	// DeletePlacementContext forget a preview and release what it holds.
+	DeletePlacementContext(ctx context.Context, params *DeletePlacementParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*DeletePlacementOK, *DeletePlacementNoContent, error)
+
+	// GetPlacement a kept preview or reservation or the decision made for an operation.
 	GetPlacement(params *GetPlacementParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*GetPlacementOK, error)
 
-	// GetPlacementContext the decision made for an operation.
+	// GetPlacementContext a kept preview or reservation or the decision made for an operation.
 	GetPlacementContext(ctx context.Context, params *GetPlacementParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*GetPlacementOK, error)
+
+	// ListPlacements list kept previews and reservations.
+	ListPlacements(params *ListPlacementsParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*ListPlacementsOK, error)
+
+	// ListPlacementsContext list kept previews and reservations.
+	ListPlacementsContext(ctx context.Context, params *ListPlacementsParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*ListPlacementsOK, error)
 
 	SetTransport(transport runtime.ContextualTransport)
 }
 
 // CreatePlacement asks whether an order would fit and where.
 //
+// With keep the answer is kept, to be ordered later; with resourceReservation what it needs is also held until then (3GPP FeasibilityCheckAndReservationJob). An order names it by placementId..
+//
 // This method does not support injected context.
 // However, timeout and opentracing contexts are honored whenever enabled.
 //
 // If you need to pass a specific context, use [Client.CreatePlacementContext] instead.
-func (a *Client) CreatePlacement(params *CreatePlacementParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*CreatePlacementOK, error) {
+func (a *Client) CreatePlacement(params *CreatePlacementParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*CreatePlacementOK, *CreatePlacementCreated, error) {
 	var ctx context.Context
 	if params != nil && params.inner.ctx != nil {
 		ctx = params.inner.ctx
@@ -89,8 +103,10 @@ func (a *Client) CreatePlacement(params *CreatePlacementParams, authInfo runtime
 
 // CreatePlacementContext asks whether an order would fit and where.
 //
+// With keep the answer is kept, to be ordered later; with resourceReservation what it needs is also held until then (3GPP FeasibilityCheckAndReservationJob). An order names it by placementId..
+//
 // Do not use the deprecated [CreatePlacementParams.Context] with this method: it would be ignored.
-func (a *Client) CreatePlacementContext(ctx context.Context, params *CreatePlacementParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*CreatePlacementOK, error) {
+func (a *Client) CreatePlacementContext(ctx context.Context, params *CreatePlacementParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*CreatePlacementOK, *CreatePlacementCreated, error) {
 	// NOTE: parameters are not validated before sending
 	if params == nil {
 		params = NewCreatePlacementParams()
@@ -115,24 +131,88 @@ func (a *Client) CreatePlacementContext(ctx context.Context, params *CreatePlace
 
 	result, err := a.transport.SubmitContext(ctx, op)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 
-	// only one success response has to be checked
-	success, ok := result.(*CreatePlacementOK)
-	if ok {
-		return success, nil
+	// several success responses have to be checked
+	switch value := result.(type) {
+	case *CreatePlacementOK:
+		return value, nil, nil
+	case *CreatePlacementCreated:
+		return nil, value, nil
 	}
 
 	// unexpected success response.
 	//
 	// a default response is provided: fill this and return an error
 	unexpectedSuccess := result.(*CreatePlacementDefault)
-
-	return nil, runtime.NewAPIError("unexpected success response: content available as default response in error", unexpectedSuccess, unexpectedSuccess.Code())
+	return nil, nil, runtime.NewAPIError("unexpected success response: content available as default response in error", unexpectedSuccess, unexpectedSuccess.Code())
 }
 
-// GetPlacement thes decision made for an operation.
+// DeletePlacement forgets a preview and release what it holds.
+//
+// This method does not support injected context.
+// However, timeout and opentracing contexts are honored whenever enabled.
+//
+// If you need to pass a specific context, use [Client.DeletePlacementContext] instead.
+func (a *Client) DeletePlacement(params *DeletePlacementParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*DeletePlacementOK, *DeletePlacementNoContent, error) {
+	var ctx context.Context
+	if params != nil && params.inner.ctx != nil {
+		ctx = params.inner.ctx
+	} else {
+		ctx = context.Background()
+	}
+
+	return a.DeletePlacementContext(ctx, params, authInfo, opts...)
+}
+
+// DeletePlacementContext forgets a preview and release what it holds.
+//
+// Do not use the deprecated [DeletePlacementParams.Context] with this method: it would be ignored.
+func (a *Client) DeletePlacementContext(ctx context.Context, params *DeletePlacementParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*DeletePlacementOK, *DeletePlacementNoContent, error) {
+	// NOTE: parameters are not validated before sending
+	if params == nil {
+		params = NewDeletePlacementParams()
+	}
+
+	op := &runtime.ClientOperation{
+		ID:                 "deletePlacement",
+		Method:             "DELETE",
+		PathPattern:        "/placements/{placementId}",
+		ProducesMediaTypes: []string{"application/json"},
+		ConsumesMediaTypes: []string{"application/json"},
+		Schemes:            []string{"http", "https"},
+		Params:             params,
+		Reader:             &DeletePlacementReader{formats: a.formats},
+		AuthInfo:           authInfo,
+		Client:             params.HTTPClient,
+	}
+
+	for _, opt := range opts {
+		opt(op)
+	}
+
+	result, err := a.transport.SubmitContext(ctx, op)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	// several success responses have to be checked
+	switch value := result.(type) {
+	case *DeletePlacementOK:
+		return value, nil, nil
+	case *DeletePlacementNoContent:
+		return nil, value, nil
+	}
+
+	// unexpected success response.
+	//
+	// a default response is provided: fill this and return an error
+	unexpectedSuccess := result.(*DeletePlacementDefault)
+	return nil, nil, runtime.NewAPIError("unexpected success response: content available as default response in error", unexpectedSuccess, unexpectedSuccess.Code())
+}
+
+// GetPlacement as kept preview or reservation or the decision made for an operation.
 //
 // This method does not support injected context.
 // However, timeout and opentracing contexts are honored whenever enabled.
@@ -149,7 +229,7 @@ func (a *Client) GetPlacement(params *GetPlacementParams, authInfo runtime.Clien
 	return a.GetPlacementContext(ctx, params, authInfo, opts...)
 }
 
-// GetPlacementContext thes decision made for an operation.
+// GetPlacementContext as kept preview or reservation or the decision made for an operation.
 //
 // Do not use the deprecated [GetPlacementParams.Context] with this method: it would be ignored.
 func (a *Client) GetPlacementContext(ctx context.Context, params *GetPlacementParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*GetPlacementOK, error) {
@@ -161,7 +241,7 @@ func (a *Client) GetPlacementContext(ctx context.Context, params *GetPlacementPa
 	op := &runtime.ClientOperation{
 		ID:                 "getPlacement",
 		Method:             "GET",
-		PathPattern:        "/placements/{lcmOpOccId}",
+		PathPattern:        "/placements/{placementId}",
 		ProducesMediaTypes: []string{"application/json"},
 		ConsumesMediaTypes: []string{"application/json"},
 		Schemes:            []string{"http", "https"},
@@ -190,6 +270,68 @@ func (a *Client) GetPlacementContext(ctx context.Context, params *GetPlacementPa
 	//
 	// a default response is provided: fill this and return an error
 	unexpectedSuccess := result.(*GetPlacementDefault)
+
+	return nil, runtime.NewAPIError("unexpected success response: content available as default response in error", unexpectedSuccess, unexpectedSuccess.Code())
+}
+
+// ListPlacements lists kept previews and reservations.
+//
+// This method does not support injected context.
+// However, timeout and opentracing contexts are honored whenever enabled.
+//
+// If you need to pass a specific context, use [Client.ListPlacementsContext] instead.
+func (a *Client) ListPlacements(params *ListPlacementsParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*ListPlacementsOK, error) {
+	var ctx context.Context
+	if params != nil && params.inner.ctx != nil {
+		ctx = params.inner.ctx
+	} else {
+		ctx = context.Background()
+	}
+
+	return a.ListPlacementsContext(ctx, params, authInfo, opts...)
+}
+
+// ListPlacementsContext lists kept previews and reservations.
+//
+// Do not use the deprecated [ListPlacementsParams.Context] with this method: it would be ignored.
+func (a *Client) ListPlacementsContext(ctx context.Context, params *ListPlacementsParams, authInfo runtime.ClientAuthInfoWriter, opts ...ClientOption) (*ListPlacementsOK, error) {
+	// NOTE: parameters are not validated before sending
+	if params == nil {
+		params = NewListPlacementsParams()
+	}
+
+	op := &runtime.ClientOperation{
+		ID:                 "listPlacements",
+		Method:             "GET",
+		PathPattern:        "/placements",
+		ProducesMediaTypes: []string{"application/json"},
+		ConsumesMediaTypes: []string{"application/json"},
+		Schemes:            []string{"http", "https"},
+		Params:             params,
+		Reader:             &ListPlacementsReader{formats: a.formats},
+		AuthInfo:           authInfo,
+		Client:             params.HTTPClient,
+	}
+
+	for _, opt := range opts {
+		opt(op)
+	}
+
+	result, err := a.transport.SubmitContext(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+
+	// only one success response has to be checked
+	success, ok := result.(*ListPlacementsOK)
+	if ok {
+		return success, nil
+	}
+
+	// unexpected success response.
+	//
+	// a default response is provided: fill this and return an error
+	unexpectedSuccess := result.(*ListPlacementsDefault)
 
 	return nil, runtime.NewAPIError("unexpected success response: content available as default response in error", unexpectedSuccess, unexpectedSuccess.Code())
 }

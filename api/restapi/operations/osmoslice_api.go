@@ -363,6 +363,13 @@ func NewOsmosliceAPI(spec *loads.Document) *OsmosliceAPI {
 			return middleware.NotImplemented("operation nodes.DeleteNode has not yet been implemented")
 		}),
 
+		PlacementsDeletePlacementHandler: placements.DeletePlacementHandlerFunc(func(params placements.DeletePlacementParams, principal any) middleware.Responder {
+			_ = params
+			_ = principal
+
+			return middleware.NotImplemented("operation placements.DeletePlacement has not yet been implemented")
+		}),
+
 		ProductsDeleteProductHandler: products.DeleteProductHandlerFunc(func(params products.DeleteProductParams, principal any) middleware.Responder {
 			_ = params
 			_ = principal
@@ -479,6 +486,20 @@ func NewOsmosliceAPI(spec *loads.Document) *OsmosliceAPI {
 			_ = principal
 
 			return middleware.NotImplemented("operation iot_slices.GetIotSlicePlacement has not yet been implemented")
+		}),
+
+		IotSlicesGetIotSliceSurvivabilityHandler: iot_slices.GetIotSliceSurvivabilityHandlerFunc(func(params iot_slices.GetIotSliceSurvivabilityParams, principal any) middleware.Responder {
+			_ = params
+			_ = principal
+
+			return middleware.NotImplemented("operation iot_slices.GetIotSliceSurvivability has not yet been implemented")
+		}),
+
+		IotSlicesGetIotSliceWhyNotHandler: iot_slices.GetIotSliceWhyNotHandlerFunc(func(params iot_slices.GetIotSliceWhyNotParams, principal any) middleware.Responder {
+			_ = params
+			_ = principal
+
+			return middleware.NotImplemented("operation iot_slices.GetIotSliceWhyNot has not yet been implemented")
 		}),
 
 		LcmOpOccsGetLcmOpOccHandler: lcm_op_occs.GetLcmOpOccHandlerFunc(func(params lcm_op_occs.GetLcmOpOccParams, principal any) middleware.Responder {
@@ -752,6 +773,13 @@ func NewOsmosliceAPI(spec *loads.Document) *OsmosliceAPI {
 			_ = principal
 
 			return middleware.NotImplemented("operation nodes.ListNodes has not yet been implemented")
+		}),
+
+		PlacementsListPlacementsHandler: placements.ListPlacementsHandlerFunc(func(params placements.ListPlacementsParams, principal any) middleware.Responder {
+			_ = params
+			_ = principal
+
+			return middleware.NotImplemented("operation placements.ListPlacements has not yet been implemented")
 		}),
 
 		ProductsListProductsHandler: products.ListProductsHandlerFunc(func(params products.ListProductsParams, principal any) middleware.Responder {
@@ -1099,6 +1127,8 @@ type OsmosliceAPI struct {
 	NetworkSliceSubnetsDeleteNetworkSliceSubnetHandler network_slice_subnets.DeleteNetworkSliceSubnetHandler
 	// NodesDeleteNodeHandler sets the operation handler for the delete node operation
 	NodesDeleteNodeHandler nodes.DeleteNodeHandler
+	// PlacementsDeletePlacementHandler sets the operation handler for the delete placement operation
+	PlacementsDeletePlacementHandler placements.DeletePlacementHandler
 	// ProductsDeleteProductHandler sets the operation handler for the delete product operation
 	ProductsDeleteProductHandler products.DeleteProductHandler
 	// SecretsDeleteSecretHandler sets the operation handler for the delete secret operation
@@ -1133,6 +1163,10 @@ type OsmosliceAPI struct {
 	IotSlicesGetIotSliceNestHandler iot_slices.GetIotSliceNestHandler
 	// IotSlicesGetIotSlicePlacementHandler sets the operation handler for the get iot slice placement operation
 	IotSlicesGetIotSlicePlacementHandler iot_slices.GetIotSlicePlacementHandler
+	// IotSlicesGetIotSliceSurvivabilityHandler sets the operation handler for the get iot slice survivability operation
+	IotSlicesGetIotSliceSurvivabilityHandler iot_slices.GetIotSliceSurvivabilityHandler
+	// IotSlicesGetIotSliceWhyNotHandler sets the operation handler for the get iot slice why not operation
+	IotSlicesGetIotSliceWhyNotHandler iot_slices.GetIotSliceWhyNotHandler
 	// LcmOpOccsGetLcmOpOccHandler sets the operation handler for the get lcm op occ operation
 	LcmOpOccsGetLcmOpOccHandler lcm_op_occs.GetLcmOpOccHandler
 	// LinksGetLinkHandler sets the operation handler for the get link operation
@@ -1211,6 +1245,8 @@ type OsmosliceAPI struct {
 	NetworkSlicesListNetworkSlicesHandler network_slices.ListNetworkSlicesHandler
 	// NodesListNodesHandler sets the operation handler for the list nodes operation
 	NodesListNodesHandler nodes.ListNodesHandler
+	// PlacementsListPlacementsHandler sets the operation handler for the list placements operation
+	PlacementsListPlacementsHandler placements.ListPlacementsHandler
 	// ProductsListProductsHandler sets the operation handler for the list products operation
 	ProductsListProductsHandler products.ListProductsHandler
 	// SecretsListSecretsHandler sets the operation handler for the list secrets operation
@@ -1477,6 +1513,9 @@ func (o *OsmosliceAPI) Validate() error {
 	if o.NodesDeleteNodeHandler == nil {
 		unregistered = append(unregistered, "nodes.DeleteNodeHandler")
 	}
+	if o.PlacementsDeletePlacementHandler == nil {
+		unregistered = append(unregistered, "placements.DeletePlacementHandler")
+	}
 	if o.ProductsDeleteProductHandler == nil {
 		unregistered = append(unregistered, "products.DeleteProductHandler")
 	}
@@ -1527,6 +1566,12 @@ func (o *OsmosliceAPI) Validate() error {
 	}
 	if o.IotSlicesGetIotSlicePlacementHandler == nil {
 		unregistered = append(unregistered, "iot_slices.GetIotSlicePlacementHandler")
+	}
+	if o.IotSlicesGetIotSliceSurvivabilityHandler == nil {
+		unregistered = append(unregistered, "iot_slices.GetIotSliceSurvivabilityHandler")
+	}
+	if o.IotSlicesGetIotSliceWhyNotHandler == nil {
+		unregistered = append(unregistered, "iot_slices.GetIotSliceWhyNotHandler")
 	}
 	if o.LcmOpOccsGetLcmOpOccHandler == nil {
 		unregistered = append(unregistered, "lcm_op_occs.GetLcmOpOccHandler")
@@ -1644,6 +1689,9 @@ func (o *OsmosliceAPI) Validate() error {
 	}
 	if o.NodesListNodesHandler == nil {
 		unregistered = append(unregistered, "nodes.ListNodesHandler")
+	}
+	if o.PlacementsListPlacementsHandler == nil {
+		unregistered = append(unregistered, "placements.ListPlacementsHandler")
 	}
 	if o.ProductsListProductsHandler == nil {
 		unregistered = append(unregistered, "products.ListProductsHandler")
@@ -2003,6 +2051,10 @@ func (o *OsmosliceAPI) initHandlerCache() {
 	if o.handlers["DELETE"] == nil {
 		o.handlers["DELETE"] = make(map[string]http.Handler)
 	}
+	o.handlers["DELETE"]["/placements/{placementId}"] = placements.NewDeletePlacement(o.context, o.PlacementsDeletePlacementHandler)
+	if o.handlers["DELETE"] == nil {
+		o.handlers["DELETE"] = make(map[string]http.Handler)
+	}
 	o.handlers["DELETE"]["/products/{productId}"] = products.NewDeleteProduct(o.context, o.ProductsDeleteProductHandler)
 	if o.handlers["DELETE"] == nil {
 		o.handlers["DELETE"] = make(map[string]http.Handler)
@@ -2071,6 +2123,14 @@ func (o *OsmosliceAPI) initHandlerCache() {
 	if o.handlers["GET"] == nil {
 		o.handlers["GET"] = make(map[string]http.Handler)
 	}
+	o.handlers["GET"]["/iotSlices/{iotSliceId}/survivability"] = iot_slices.NewGetIotSliceSurvivability(o.context, o.IotSlicesGetIotSliceSurvivabilityHandler)
+	if o.handlers["GET"] == nil {
+		o.handlers["GET"] = make(map[string]http.Handler)
+	}
+	o.handlers["GET"]["/iotSlices/{iotSliceId}/placement/whyNot/{nodeId}"] = iot_slices.NewGetIotSliceWhyNot(o.context, o.IotSlicesGetIotSliceWhyNotHandler)
+	if o.handlers["GET"] == nil {
+		o.handlers["GET"] = make(map[string]http.Handler)
+	}
 	o.handlers["GET"]["/lcmOpOccs/{lcmOpOccId}"] = lcm_op_occs.NewGetLcmOpOcc(o.context, o.LcmOpOccsGetLcmOpOccHandler)
 	if o.handlers["GET"] == nil {
 		o.handlers["GET"] = make(map[string]http.Handler)
@@ -2103,7 +2163,7 @@ func (o *OsmosliceAPI) initHandlerCache() {
 	if o.handlers["GET"] == nil {
 		o.handlers["GET"] = make(map[string]http.Handler)
 	}
-	o.handlers["GET"]["/placements/{lcmOpOccId}"] = placements.NewGetPlacement(o.context, o.PlacementsGetPlacementHandler)
+	o.handlers["GET"]["/placements/{placementId}"] = placements.NewGetPlacement(o.context, o.PlacementsGetPlacementHandler)
 	if o.handlers["GET"] == nil {
 		o.handlers["GET"] = make(map[string]http.Handler)
 	}
@@ -2224,6 +2284,10 @@ func (o *OsmosliceAPI) initHandlerCache() {
 		o.handlers["GET"] = make(map[string]http.Handler)
 	}
 	o.handlers["GET"]["/infrastructures/{infrastructureId}/nodes"] = nodes.NewListNodes(o.context, o.NodesListNodesHandler)
+	if o.handlers["GET"] == nil {
+		o.handlers["GET"] = make(map[string]http.Handler)
+	}
+	o.handlers["GET"]["/placements"] = placements.NewListPlacements(o.context, o.PlacementsListPlacementsHandler)
 	if o.handlers["GET"] == nil {
 		o.handlers["GET"] = make(map[string]http.Handler)
 	}

@@ -28,7 +28,9 @@ func NewImportInventory(ctx *middleware.Context, handler ImportInventoryHandler)
 
 // ImportInventory swagger:route PUT /infrastructures/{infrastructureId}/inventory infrastructures importInventory
 //
-// Import nodes and links by name
+// # Import nodes and links by name
+//
+// All of the report, or nothing: an item that is wrong is named with its field. A list that is absent says nothing of its kind.
 type ImportInventory struct {
 	Context *middleware.Context
 	Handler ImportInventoryHandler

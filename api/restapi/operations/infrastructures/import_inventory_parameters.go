@@ -46,7 +46,7 @@ type ImportInventoryParams struct {
 	// Min Length: 1
 	// In: path
 	InfrastructureID string
-	// Delete nodes and links that the body does not name.
+	// Delete what a list of the body does not name.
 	// In: query
 	Prune *bool
 }

@@ -28,7 +28,9 @@ func NewCreatePlacement(ctx *middleware.Context, handler CreatePlacementHandler)
 
 // CreatePlacement swagger:route POST /placements placements createPlacement
 //
-// Ask whether an order would fit, and where
+// # Ask whether an order would fit, and where
+//
+// With keep the answer is kept, to be ordered later; with resourceReservation what it needs is also held until then (3GPP FeasibilityCheckAndReservationJob). An order names it by placementId.
 type CreatePlacement struct {
 	Context *middleware.Context
 	Handler CreatePlacementHandler

@@ -11,6 +11,7 @@ import (
 	"github.com/go-openapi/runtime"
 	"github.com/go-openapi/runtime/middleware"
 	"github.com/go-openapi/strfmt"
+	"github.com/go-openapi/swag/conv"
 	"github.com/go-openapi/validate"
 	"github.com/osmoslice/osmoslice/models"
 )
@@ -30,6 +31,10 @@ func NewCreatePlacementParams() CreatePlacementParams {
 type CreatePlacementParams struct {
 	// HTTP Request Object
 	HTTPRequest *http.Request `json:"-"`
+	// Same key and body: the same answer; another body: 422; while the first is in progress: 409.
+	// Max Length: 255
+	// In: header
+	IdempotencyKey *string
 	// Tenant to act for, by id or name, when the key acts for several.
 	// Max Length: 64
 	// In: header
@@ -37,6 +42,9 @@ type CreatePlacementParams struct {
 	// Required: true
 	// In: body
 	Body *models.PlacementRequest
+	// Answer what would be done, by the same code, and do nothing.
+	// In: query
+	DryRun *bool
 }
 
 // BindRequest both binds and validates a request, it assumes that complex things implement a Validatable(strfmt.Registry) error interface
@@ -47,6 +55,11 @@ func (o *CreatePlacementParams) BindRequest(r *http.Request, route *middleware.M
 	var res []error
 
 	o.HTTPRequest = r
+	qs := runtime.Values(r.URL.Query())
+
+	if err := o.bindIdempotencyKey(r.Header[http.CanonicalHeaderKey("Idempotency-Key")], true, route.Formats); err != nil {
+		res = append(res, err)
+	}
 
 	if err := o.bindXTenant(r.Header[http.CanonicalHeaderKey("X-Tenant")], true, route.Formats); err != nil {
 		res = append(res, err)
@@ -81,9 +94,45 @@ func (o *CreatePlacementParams) BindRequest(r *http.Request, route *middleware.M
 	} else {
 		res = append(res, errors.Required("body", "body", ""))
 	}
+
+	qDryRun, qhkDryRun, _ := qs.GetOK("dryRun")
+	if err := o.bindDryRun(qDryRun, qhkDryRun, route.Formats); err != nil {
+		res = append(res, err)
+	}
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
+	return nil
+}
+
+// bindIdempotencyKey binds and validates parameter IdempotencyKey from header.
+func (o *CreatePlacementParams) bindIdempotencyKey(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.IdempotencyKey = &raw
+
+	if err := o.validateIdempotencyKey(formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// validateIdempotencyKey carries out validations for parameter IdempotencyKey
+func (o *CreatePlacementParams) validateIdempotencyKey(formats strfmt.Registry) error {
+
+	if err := validate.MaxLength("Idempotency-Key", "header", *o.IdempotencyKey, 255); err != nil {
+		return err
+	}
+
 	return nil
 }
 
@@ -114,6 +163,29 @@ func (o *CreatePlacementParams) validateXTenant(formats strfmt.Registry) error {
 	if err := validate.MaxLength("X-Tenant", "header", *o.XTenant, 64); err != nil {
 		return err
 	}
+
+	return nil
+}
+
+// bindDryRun binds and validates parameter DryRun from query.
+func (o *CreatePlacementParams) bindDryRun(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+	// AllowEmptyValue: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+
+	value, err := conv.ConvertBool(raw)
+	if err != nil {
+		return errors.InvalidType("dryRun", "query", "bool", raw)
+	}
+	o.DryRun = &value
 
 	return nil
 }

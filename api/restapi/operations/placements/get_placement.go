@@ -26,9 +26,9 @@ func NewGetPlacement(ctx *middleware.Context, handler GetPlacementHandler) *GetP
 	return &GetPlacement{Context: ctx, Handler: handler}
 }
 
-// GetPlacement swagger:route GET /placements/{lcmOpOccId} placements getPlacement
+// GetPlacement swagger:route GET /placements/{placementId} placements getPlacement
 //
-// The decision made for an operation
+// A kept preview or reservation, or the decision made for an operation
 type GetPlacement struct {
 	Context *middleware.Context
 	Handler GetPlacementHandler

@@ -26,11 +26,12 @@ func NewGetPlacementParams() GetPlacementParams {
 type GetPlacementParams struct {
 	// HTTP Request Object
 	HTTPRequest *http.Request `json:"-"`
+	// The id of a placement or of a lifecycle operation.
 	// Required: true
 	// Max Length: 64
 	// Min Length: 1
 	// In: path
-	LcmOpOccID string
+	PlacementID string
 }
 
 // BindRequest both binds and validates a request, it assumes that complex things implement a Validatable(strfmt.Registry) error interface
@@ -42,8 +43,8 @@ func (o *GetPlacementParams) BindRequest(r *http.Request, route *middleware.Matc
 
 	o.HTTPRequest = r
 
-	rLcmOpOccID, rhkLcmOpOccID, _ := route.Params.GetOK("lcmOpOccId")
-	if err := o.bindLcmOpOccID(rLcmOpOccID, rhkLcmOpOccID, route.Formats); err != nil {
+	rPlacementID, rhkPlacementID, _ := route.Params.GetOK("placementId")
+	if err := o.bindPlacementID(rPlacementID, rhkPlacementID, route.Formats); err != nil {
 		res = append(res, err)
 	}
 	if len(res) > 0 {
@@ -52,8 +53,8 @@ func (o *GetPlacementParams) BindRequest(r *http.Request, route *middleware.Matc
 	return nil
 }
 
-// bindLcmOpOccID binds and validates parameter LcmOpOccID from path.
-func (o *GetPlacementParams) bindLcmOpOccID(rawData []string, hasKey bool, formats strfmt.Registry) error {
+// bindPlacementID binds and validates parameter PlacementID from path.
+func (o *GetPlacementParams) bindPlacementID(rawData []string, hasKey bool, formats strfmt.Registry) error {
 	var raw string
 	if len(rawData) > 0 {
 		raw = rawData[len(rawData)-1]
@@ -61,23 +62,23 @@ func (o *GetPlacementParams) bindLcmOpOccID(rawData []string, hasKey bool, forma
 
 	// Required: true
 	// Parameter is provided by construction from the route
-	o.LcmOpOccID = raw
+	o.PlacementID = raw
 
-	if err := o.validateLcmOpOccID(formats); err != nil {
+	if err := o.validatePlacementID(formats); err != nil {
 		return err
 	}
 
 	return nil
 }
 
-// validateLcmOpOccID carries out validations for parameter LcmOpOccID
-func (o *GetPlacementParams) validateLcmOpOccID(formats strfmt.Registry) error {
+// validatePlacementID carries out validations for parameter PlacementID
+func (o *GetPlacementParams) validatePlacementID(formats strfmt.Registry) error {
 
-	if err := validate.MinLength("lcmOpOccId", "path", o.LcmOpOccID, 1); err != nil {
+	if err := validate.MinLength("placementId", "path", o.PlacementID, 1); err != nil {
 		return err
 	}
 
-	if err := validate.MaxLength("lcmOpOccId", "path", o.LcmOpOccID, 64); err != nil {
+	if err := validate.MaxLength("placementId", "path", o.PlacementID, 64); err != nil {
 		return err
 	}
 
