@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
-	"github.com/osmoslice/osmoslice/internal/operation"
 	"github.com/osmoslice/osmoslice/internal/slice"
 )
 
