@@ -61,7 +61,7 @@ func (a Answer) Said() string {
 		Message string `json:"message"`
 		Error   string `json:"error"`
 	}
-	said := ""
+	var said string
 	if json.Unmarshal(a.Body, &body) == nil {
 		said = cmp.Or(body.Message, body.Error)
 	} else {
