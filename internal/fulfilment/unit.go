@@ -86,6 +86,7 @@ var errDry = errors.New("dry run")
 func (s *Service) write(ctx context.Context, o Options, fn func(ctx context.Context, u *unit) (Result, error)) (Result, error) {
 	var out Result
 	var changes []Change
+	var questions []siteQuestion
 	err := s.c.Store.Write(ctx, func(ctx context.Context, tx operation.Tx) error {
 		u := &unit{Tx: tx, s: s, o: o}
 		res, err := fn(ctx, u)
@@ -97,10 +98,14 @@ func (s *Service) write(ctx context.Context, o Options, fn func(ctx context.Cont
 			return nil
 		}
 		out = Result{Resource: res.Resource, Created: res.Created, Preview: u.preview(ctx)}
+		questions = u.questions(ctx, out.Preview)
 		return errDry
 	})
 	if err != nil && !errors.Is(err, errDry) {
 		return Result{}, err
+	}
+	if out.Preview != nil {
+		out.Preview.Differences = askSites(ctx, questions)
 	}
 	s.memory.written(changes)
 	if slices.ContainsFunc(changes, func(c Change) bool { return c.Kind == slice.KindAPIKey }) {
