@@ -24,6 +24,9 @@ type Plan struct {
 	// The placement: assignments, cost, bound, and each rejection with its reason.
 	Decision any `json:"decision,omitempty"`
 
+	// What the change of a running function would change at its site; only where its domain can tell.
+	Differences []*PlanDifference `json:"differences,omitempty"`
+
 	// False when the operation would end at once; reason says why.
 	Feasible bool `json:"feasible"`
 
@@ -39,6 +42,10 @@ func (m *Plan) Validate(formats strfmt.Registry) error {
 	var res []error
 
 	if err := m.validateChanges(formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.validateDifferences(formats); err != nil {
 		res = append(res, err)
 	}
 
@@ -71,6 +78,36 @@ func (m *Plan) validateChanges(formats strfmt.Registry) error {
 				ce := new(errors.CompositeError)
 				if stderrors.As(err, &ce) {
 					return ce.ValidateName("changes" + "." + strconv.Itoa(i))
+				}
+
+				return err
+			}
+		}
+
+	}
+
+	return nil
+}
+
+func (m *Plan) validateDifferences(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.Differences) { // not required
+		return nil
+	}
+
+	for i := 0; i < len(m.Differences); i++ {
+		if typeutils.IsZero(m.Differences[i]) { // not required
+			continue
+		}
+
+		if m.Differences[i] != nil {
+			if err := m.Differences[i].Validate(formats); err != nil {
+				ve := new(errors.Validation)
+				if stderrors.As(err, &ve) {
+					return ve.ValidateName("differences" + "." + strconv.Itoa(i))
+				}
+				ce := new(errors.CompositeError)
+				if stderrors.As(err, &ce) {
+					return ce.ValidateName("differences" + "." + strconv.Itoa(i))
 				}
 
 				return err
@@ -120,6 +157,10 @@ func (m *Plan) ContextValidate(ctx context.Context, formats strfmt.Registry) err
 		res = append(res, err)
 	}
 
+	if err := m.contextValidateDifferences(ctx, formats); err != nil {
+		res = append(res, err)
+	}
+
 	if err := m.contextValidateSteps(ctx, formats); err != nil {
 		res = append(res, err)
 	}
@@ -148,6 +189,35 @@ func (m *Plan) contextValidateChanges(ctx context.Context, formats strfmt.Regist
 				ce := new(errors.CompositeError)
 				if stderrors.As(err, &ce) {
 					return ce.ValidateName("changes" + "." + strconv.Itoa(i))
+				}
+
+				return err
+			}
+		}
+
+	}
+
+	return nil
+}
+
+func (m *Plan) contextValidateDifferences(ctx context.Context, formats strfmt.Registry) error {
+
+	for i := 0; i < len(m.Differences); i++ {
+
+		if m.Differences[i] != nil {
+
+			if typeutils.IsZero(m.Differences[i]) { // not required
+				continue
+			}
+
+			if err := m.Differences[i].ContextValidate(ctx, formats); err != nil {
+				ve := new(errors.Validation)
+				if stderrors.As(err, &ve) {
+					return ve.ValidateName("differences" + "." + strconv.Itoa(i))
+				}
+				ce := new(errors.CompositeError)
+				if stderrors.As(err, &ce) {
+					return ce.ValidateName("differences" + "." + strconv.Itoa(i))
 				}
 
 				return err

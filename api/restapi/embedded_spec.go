@@ -11523,6 +11523,14 @@ func init() {
           "description": "The placement: assignments, cost, bound, and each rejection with its reason.",
           "type": "object"
         },
+        "differences": {
+          "description": "What the change of a running function would change at its site; only where its domain can tell.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/PlanDifference"
+          },
+          "x-omitempty": true
+        },
         "feasible": {
           "description": "False when the operation would end at once; reason says why.",
           "type": "boolean",
@@ -11561,6 +11569,41 @@ func init() {
             "update",
             "delete"
           ]
+        }
+      }
+    },
+    "PlanDifference": {
+      "description": "One field of a running function that would change. No secret is told.",
+      "type": "object",
+      "properties": {
+        "after": {
+          "description": "JSON; empty when it would go.",
+          "type": "string"
+        },
+        "before": {
+          "description": "JSON; empty when it is not there now.",
+          "type": "string"
+        },
+        "elementId": {
+          "type": "string"
+        },
+        "elementName": {
+          "type": "string"
+        },
+        "field": {
+          "description": "Path of the field; empty for the whole object.",
+          "type": "string"
+        },
+        "infrastructureId": {
+          "type": "string"
+        },
+        "object": {
+          "description": "values, or an object of the site, as \"Deployment gateway-main\".",
+          "type": "string"
+        },
+        "unknown": {
+          "description": "Why the site could not be asked; then nothing else is told.",
+          "type": "string"
         }
       }
     },
@@ -26963,6 +27006,14 @@ func init() {
           "description": "The placement: assignments, cost, bound, and each rejection with its reason.",
           "type": "object"
         },
+        "differences": {
+          "description": "What the change of a running function would change at its site; only where its domain can tell.",
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/PlanDifference"
+          },
+          "x-omitempty": true
+        },
         "feasible": {
           "description": "False when the operation would end at once; reason says why.",
           "type": "boolean",
@@ -27001,6 +27052,41 @@ func init() {
             "update",
             "delete"
           ]
+        }
+      }
+    },
+    "PlanDifference": {
+      "description": "One field of a running function that would change. No secret is told.",
+      "type": "object",
+      "properties": {
+        "after": {
+          "description": "JSON; empty when it would go.",
+          "type": "string"
+        },
+        "before": {
+          "description": "JSON; empty when it is not there now.",
+          "type": "string"
+        },
+        "elementId": {
+          "type": "string"
+        },
+        "elementName": {
+          "type": "string"
+        },
+        "field": {
+          "description": "Path of the field; empty for the whole object.",
+          "type": "string"
+        },
+        "infrastructureId": {
+          "type": "string"
+        },
+        "object": {
+          "description": "values, or an object of the site, as \"Deployment gateway-main\".",
+          "type": "string"
+        },
+        "unknown": {
+          "description": "Why the site could not be asked; then nothing else is told.",
+          "type": "string"
         }
       }
     },

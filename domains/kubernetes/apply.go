@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -78,6 +79,13 @@ func (w *wish) intend(r *record, p progress) {
 // has failed is started afresh. Nothing else is touched. lost tells that the
 // release as a whole has gone, with its namespace perhaps.
 func (m *member) keep(ctx context.Context, r *record) (lost bool, err error) {
+	ns, err := m.k.Core.CoreV1().Namespaces().Get(ctx, r.Namespace, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) || err == nil && ns.DeletionTimestamp != nil {
+		return true, nil
+	}
+	if err != nil {
+		return false, kube.Fault(err, "namespace %s cannot be read", r.Namespace)
+	}
 	found, err := m.differences(ctx, r)
 	switch {
 	case fault.Is(err, fault.NotFound):

@@ -29,8 +29,12 @@ func (d *Driver) Delete(ctx context.Context, ref domain.Ref) error {
 		return err
 	}
 	d.o.failpoint("delete:intent")
-	if h.r.Progress == deleted {
-		return h.end(nil, func(*record) {})
+	if h.r.Progress == deleted { // perhaps killed before it tidied up
+		namespace := h.r.Namespace
+		if err := h.end(nil, func(*record) {}); err != nil || namespace == "" {
+			return err
+		}
+		return m.tidy(ctx, namespace)
 	}
 	run, cancel := context.WithTimeout(h.ctx, m.c.helmTimeout())
 	err = m.remove(run, h.r)
@@ -47,6 +51,7 @@ func (d *Driver) Delete(ctx context.Context, ref domain.Ref) error {
 	if err != nil {
 		return err
 	}
+	d.o.failpoint("delete:buried")
 	return m.tidy(ctx, namespace)
 }
 

@@ -153,7 +153,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 			f.end(t, d)
 		})
 	}
-	for _, point := range []string{"delete:intent", "delete:release", "delete:removed"} {
+	for _, point := range []string{"delete:intent", "delete:release", "delete:removed", "delete:buried"} {
 		t.Run(strings.ReplaceAll(point, ":", " "), func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t)
@@ -350,6 +350,7 @@ func TestIsolation(t *testing.T) {
 	get := func(f *fixture, name, url string) domain.Deployment {
 		d := f.Deployment(name)
 		d.Args, d.Ports, d.Probe = []string{"get", url, "3s"}, nil, domain.Probe{}
+		d.Env, d.Files = nil, nil
 		d = hashed(d)
 		f.apply(t, d)
 		return d

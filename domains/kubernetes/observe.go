@@ -109,6 +109,7 @@ type seen struct {
 	claims      []corev1.PersistentVolumeClaim
 	events      []corev1.Event    // only where something is not ready
 	logs        map[string]string // "pod/container" of those that crashed: last lines
+	secrets     []string          // that no cause may hold
 }
 
 // see reads the objects of a release side by side.
@@ -192,7 +193,7 @@ func (m *member) judge(ctx context.Context, r *record, s *seen) (domain.Status, 
 		return domain.Status{}, err
 	}
 	if cause := s.cause(); cause != "" && (st.Cause == "" || st.Phase == domain.Failed) {
-		st.Cause = cause
+		st.Cause = blot(cause, s.secrets)
 	}
 	if st.Phase == domain.Starting && s.hopeless() {
 		st.Phase = domain.Failed
@@ -213,7 +214,8 @@ func (m *member) investigate(ctx context.Context, r *record, s *seen) error {
 			l, err := core.PersistentVolumeClaims(r.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/instance=" + r.Release})
 			return into(&s.claims, l, err)
 		},
-		func() error { s.logs = m.lastWords(ctx, r, s.pods); return nil },
+		func() error { s.logs = m.lastWords(ctx, s.pods); return nil },
+		func() (err error) { s.secrets, err = m.secretsOf(ctx, r); return err },
 	}
 	return sideBySide(calls, "the reasons of release "+r.Release+" cannot be read")
 }

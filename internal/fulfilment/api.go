@@ -3,6 +3,7 @@ package fulfilment
 import (
 	"encoding/json"
 
+	"github.com/osmoslice/osmoslice/internal/domain"
 	"github.com/osmoslice/osmoslice/internal/operation"
 	"github.com/osmoslice/osmoslice/internal/slice"
 )
@@ -57,9 +58,20 @@ type Preview struct {
 	// Feasible is false when the operation would end at once; Reason says why.
 	Feasible bool   `json:"feasible"`
 	Reason   string `json:"reason,omitempty"`
+	// Differences are what changes of running functions would change at their
+	// sites, where the driver is a domain.Previewer.
+	Differences []SiteDifference `json:"differences,omitempty"`
 
 	basis *basis // what the decision relied on, when everything has a place
 	slice *slice.IoTSlice
+}
+
+// SiteDifference is one field of a running function that would change, or why
+// its site could not be asked.
+type SiteDifference struct {
+	Element, Name, Infrastructure string
+	domain.Difference
+	Unknown string
 }
 
 // Change is one resource that would be written.

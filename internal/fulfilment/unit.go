@@ -101,6 +101,7 @@ func (s *Service) write(ctx context.Context, o Options, fn func(ctx context.Cont
 	var out Result
 	var changes []Change
 	looked := false
+	var questions []siteQuestion
 	err := s.c.Store.Write(ctx, func(ctx context.Context, tx operation.Tx) error {
 		u := &unit{Tx: tx, s: s, o: o}
 		defer func() { looked = looked || u.looked }()
@@ -113,6 +114,7 @@ func (s *Service) write(ctx context.Context, o Options, fn func(ctx context.Cont
 			return nil
 		}
 		out = Result{Resource: res.Resource, Created: res.Created, Preview: u.preview(ctx)}
+		questions = u.questions(ctx, out.Preview)
 		return errDry
 	})
 	if err != nil && !errors.Is(err, errDry) {
@@ -120,6 +122,9 @@ func (s *Service) write(ctx context.Context, o Options, fn func(ctx context.Cont
 			s.Forget()
 		}
 		return Result{}, err
+	}
+	if out.Preview != nil {
+		out.Preview.Differences = askSites(ctx, questions)
 	}
 	s.memory.written(changes)
 	if slices.ContainsFunc(changes, func(c Change) bool { return c.Kind == slice.KindAPIKey }) {

@@ -58,12 +58,13 @@ func classify(err error) class {
 	}
 	var status apierrors.APIStatus
 	var op net.Error
+	var way *lost
 	switch {
 	case errors.As(err, &status) && status.Status().Code >= 500:
 		return class{fault.Unavailable, fault.Backoff}
 	case errors.Is(err, context.DeadlineExceeded):
 		return class{fault.Timeout, fault.Backoff}
-	case errors.Is(err, context.Canceled), errors.Is(err, errSilent), errors.As(err, &op), offline(err):
+	case errors.Is(err, context.Canceled), errors.Is(err, errSilent), errors.As(err, &way), errors.As(err, &op), offline(err):
 		return class{fault.Unavailable, fault.Backoff}
 	case meta.IsNoMatchError(err):
 		return class{fault.Invalid, fault.Never}

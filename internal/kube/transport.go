@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,8 +47,11 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 			utilnet.CloseIdleConnectionsFor(g.next)
 		}
 		cancel(nil)
-		g.failed(req.Context(), err)
-		return nil, err
+		if req.Context().Err() != nil {
+			return nil, err // the caller's own end
+		}
+		g.failed()
+		return nil, &lost{err}
 	}
 	g.mu.Lock()
 	g.fails, g.until = 0, time.Time{}
@@ -81,12 +84,8 @@ func (g *gate) enter(ctx context.Context) error {
 	}
 }
 
-// failed remembers a failure to reach the server; a caller that gave up is none.
-func (g *gate) failed(ctx context.Context, err error) {
-	var op *net.OpError
-	if ctx.Err() != nil || !errors.Is(err, errSilent) && !errors.As(err, &op) {
-		return
-	}
+// failed remembers a failure to reach the server.
+func (g *gate) failed() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if time.Now().Before(g.until) {
@@ -95,6 +94,18 @@ func (g *gate) failed(ctx context.Context, err error) {
 	g.until = time.Now().Add(min(pauseFirst<<min(g.fails, 6), pauseLast))
 	g.fails++
 }
+
+// lost is an error of the way to the server. client-go repeats what it takes for
+// a broken connection ten times, a second apart, knowing it by these words; here
+// the caller decides whether to repeat.
+type lost struct{ err error }
+
+func (l *lost) Error() string {
+	return strings.NewReplacer("connection reset by peer", "the connection was reset", "use of closed network connection", "the connection was closed",
+		"server closed idle connection", "the connection was closed", "broken connection", "closed connection").Replace(l.err.Error())
+}
+
+func (l *lost) Unwrap() error { return l.err }
 
 // body gives a request's timer and context back when it has been read.
 type body struct {

@@ -206,5 +206,9 @@ func plan(p *fulfilment.Preview) *models.Plan {
 	for _, c := range p.Changes {
 		out.Changes = append(out.Changes, &models.PlanChange{Verb: c.Verb, Kind: string(c.Kind), ID: c.ID, Name: c.Name})
 	}
+	for _, d := range p.Differences {
+		out.Differences = append(out.Differences, &models.PlanDifference{ElementID: d.Element, ElementName: d.Name, InfrastructureID: d.Infrastructure,
+			Object: d.Object, Field: d.Field, Before: d.Before, After: d.After, Unknown: d.Unknown})
+	}
 	return out
 }
