@@ -53,13 +53,14 @@ func object(version, kind, namespace, name string, content map[string]any) *unst
 // anybody. Where it may write is the policy's affair.
 func rules() []any {
 	look := []any{"get", "list", "watch"}
-	keep := []any{"get", "list", "watch", "create", "update", "patch", "delete"}
+	keep := []any{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}
 	rule := func(group string, verbs []any, resources ...any) any {
 		return map[string]any{"apiGroups": []any{group}, "resources": resources, "verbs": verbs}
 	}
 	return []any{
-		rule("", look, "nodes", "pods", "events", "persistentvolumes"),
-		rule("", keep, "namespaces"),
+		rule("", look, "nodes", "events", "persistentvolumes"),
+		rule("", []any{"get", "list", "watch", "delete", "deletecollection"}, "pods"), // made by others only
+		rule("", []any{"get", "list", "watch", "create", "update", "patch", "delete"}, "namespaces"),
 		rule("", keep, "configmaps", "secrets", "services", "serviceaccounts", "persistentvolumeclaims", "resourcequotas", "limitranges"),
 		rule("apps", look, "replicasets"),
 		rule("apps", keep, "deployments", "statefulsets", "daemonsets"),

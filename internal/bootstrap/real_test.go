@@ -77,12 +77,17 @@ func (n *notebook) Forget(_ context.Context, name string) (bool, error) {
 	return had, nil
 }
 
-// The whole life on a real API server: prepared twice, used with the rights that
-// were given and no others, undone.
+// On a real API server: the cluster is prepared twice, used with the rights that
+// were given and no others, and all is undone.
 func TestOnARealCluster(t *testing.T) {
+	cluster := realCluster(t)
+	t.Run("life", func(t *testing.T) { wholeLife(t, cluster) })
+	t.Run("goes on after a failure", func(t *testing.T) { goesOn(t, cluster) })
+}
+
+func wholeLife(t *testing.T, cluster *Cluster) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	cluster := realCluster(t)
 	prefix := fmt.Sprintf("bt%d-", time.Now().UnixNano()%1e9)
 	o := Options{Name: "edge", Prefix: prefix, Namespace: "sys-" + strings.TrimSuffix(prefix, "-"), TokenLife: time.Hour}
 	service := newNotebook()
@@ -228,10 +233,9 @@ func checkGone(ctx context.Context, t *testing.T, cluster, identity *Cluster, se
 }
 
 // Each way to fail in the middle is gone on from by the same call.
-func TestGoesOnAfterAFailure(t *testing.T) {
+func goesOn(t *testing.T, cluster *Cluster) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	cluster := realCluster(t)
 	prefix := fmt.Sprintf("bf%d-", time.Now().UnixNano()%1e9)
 	o := Options{Name: "edge", Prefix: prefix, Namespace: "sys-" + strings.TrimSuffix(prefix, "-"), TokenLife: time.Hour}
 	service := newNotebook()

@@ -131,7 +131,7 @@ func (s *session) root() *cobra.Command {
 	for _, n := range nouns {
 		root.AddCommand(s.nounCommand(n))
 	}
-	root.AddCommand(s.contextCommand(), s.importCommand(), s.eventCommand(), s.placementCommand(), s.versionCommand(), exitCodesTopic())
+	root.AddCommand(s.contextCommand(), s.importCommand(), s.eventCommand(), s.placementCommand(), s.bundleCommand(), s.versionCommand(), exitCodesTopic())
 	return root
 }
 
