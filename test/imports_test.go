@@ -56,12 +56,11 @@ var arrows = map[string][]string{
 	"domains/domaintest":       {nouns, "internal/domain"},
 	"charts":                   {},
 	// The importer is pure: a foreign text in, nouns out; the command line shows them.
-	"internal/cli/...":    {nouns, "internal/cli/...", "api/client/...", "models", "internal/version", "internal/bootstrap", "internal/bundle", "charts", "internal/placement", "internal/placement/importer"},
-	"internal/bootstrap":  {nouns, "internal/kube/..."},
-	"internal/bundle":     {nouns, "internal/bundle/oci", "internal/kube/helm"},
-	"internal/bundle/oci": {nouns},
-	"internal/app":        {"internal/...", "domains/...", "charts", "!internal/cli", "!api/..."},
-	"test/...":            {"..."},
+	"internal/cli/...":   {nouns, "internal/cli/...", "api/client/...", "models", "internal/version", "internal/bootstrap", "internal/bundle", "charts", "internal/placement", "internal/placement/importer"},
+	"internal/bootstrap": {nouns, "internal/kube/..."},
+	"internal/bundle":    {nouns, "internal/bundle/oci", "internal/kube/helm"},
+	"internal/app":       {"internal/...", "domains/...", "charts", "!internal/cli", "!api/..."},
+	"test/...":           {"..."},
 }
 
 const (

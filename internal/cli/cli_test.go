@@ -326,6 +326,7 @@ func TestCompletion(t *testing.T) {
 	p.runs(0, "tenant", "create", "acme")
 	p.runs(0, "__complete", "tenant", "get", "").sees("acme")
 	p.runs(0, "completion", "bash").sees("slicectl")
+	p.runs(exitUsage, "completion", "basch").hears("did you mean bash")
 	p.runs(0, "help", "exit-codes").sees("infeasible")
 	p.runs(0, "version").sees("slicectl")
 }

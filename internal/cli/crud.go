@@ -76,7 +76,7 @@ func (s *session) listCommand(n *noun) *cobra.Command {
 		if filter != "" {
 			query.Set("filter", filter)
 		}
-		rows, err := w.list(ctx, call{path: path, ids: ids, query: query}, limit)
+		rows, err := w.list(ctx, call{path: path, ids: ids, query: query, all: n.shared && !n.readOnly}, limit)
 		if err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@ type noun struct {
 	// converges tells that PUT on the collection takes the whole desired state.
 	converges bool
 	cascades  bool // DELETE takes cascade
-	shared    bool // others' may be seen and used: names are looked up among all
+	shared    bool // others' may be seen and used: names, and lists of what can be made, are of all the key may see
 	// bringsAbout tells that an update without a change is an operation.
 	bringsAbout bool
 	// read-only nouns are only listed and read.

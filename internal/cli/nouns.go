@@ -192,7 +192,7 @@ func others() []*noun {
 			},
 		},
 		{
-			name: "key", what: "an API key", collection: "apiKeys", noPatch: true, ownCreate: true,
+			name: "key", what: "an API key", collection: "apiKeys", noPatch: true, ownCreate: true, shared: true,
 			columns: withMeta(column{"ROLE", "role", false}, column{"PREFIX", "prefix", false}, column{"TENANTS", "tenantIds", false},
 				column{"EXPIRES", "expiresAt", false}, column{"REVOKED", "revokedAt", false}),
 		},

@@ -65,6 +65,7 @@ func Run(ctx context.Context, args []string, env Env) int {
 	root.SetIn(env.In)
 	root.SetOut(env.Out)
 	root.SetErr(env.Err)
+	strictCompletion(root)
 	err := root.ExecuteContext(ctx)
 	if s.end != nil {
 		s.end()
@@ -135,21 +136,34 @@ func (s *session) root() *cobra.Command {
 	return root
 }
 
+// strictCompletion makes a wrong shell an error, where cobra's own command would
+// help and succeed. The root's output must be set before.
+func strictCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			c.Args, c.RunE, c.SuggestionsMinimumDistance = cobra.ArbitraryArgs, runGroup, 2
+		}
+	}
+}
+
 // group is a command that only has others below it.
 func group(use, short string) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Args: cobra.ArbitraryArgs, SuggestionsMinimumDistance: 2,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cmd.Help()
-			}
-			hint := ""
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				hint = "; did you mean " + strings.Join(near, " or ") + "?"
-			}
-			return usagef("%s has no command %q%s", cmd.CommandPath(), args[0], hint)
-		},
+		Use: use, Short: short, Args: cobra.ArbitraryArgs, SuggestionsMinimumDistance: 2, RunE: runGroup,
 	}
+}
+
+// runGroup helps, or refuses what is no command of the group.
+func runGroup(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	hint := ""
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usagef("%s has no command %q%s", cmd.CommandPath(), args[0], hint)
 }
 
 func exitCodesTopic() *cobra.Command {

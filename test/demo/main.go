@@ -40,6 +40,8 @@ func run(ctx context.Context) error {
 		if *dir, err = os.MkdirTemp("", "osmoslice-demo-"); err != nil {
 			return err
 		}
+	} else if err := os.MkdirAll(*dir, 0o700); err != nil {
+		return err
 	}
 	d := &demo{shell: shell{out: os.Stdout, bin: *bin, from: time.Now()}, dir: *dir}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
