@@ -62,6 +62,9 @@ func (s *search) readmit() {
 			left = append(left, int32(dem))
 		}
 	}
+	if len(left) == 0 || len(left) <= s.mustWait() {
+		return
+	}
 	slices.SortStableFunc(left, func(a, b int32) int {
 		return cmp.Or(cmp.Compare(s.demands[a].rank, s.demands[b].rank), cmp.Compare(s.sizeOf(a), s.sizeOf(b)))
 	})
@@ -134,12 +137,23 @@ func (s *search) rankApart(list []int32) bool {
 	return slices.ContainsFunc(list, func(k int32) bool { return s.demands[k].rank != s.demands[list[0]].rank })
 }
 
+// frees reports whether a demand takes at least so much of every resource.
+func (s *search) frees(d *demandState, short [3]int64) bool {
+	for k := d.first; k < d.last; k++ {
+		for dim := range short {
+			short[dim] -= part(s.elems[k].req, dim)
+		}
+	}
+	return max(short[0], short[1], short[2]) <= 0
+}
+
 // tradeFor serves all the waiting demands at the price of one. On failure
 // nothing has changed.
 func (s *search) tradeFor(wait []int32) bool {
 	var served []int32
+	short := [3]int64{s.shortOf(0), s.shortOf(1), s.shortOf(2)}
 	for k := range s.demands {
-		if d := &s.demands[k]; !d.waiting && d.last > d.first && d.rank == s.demands[wait[0]].rank {
+		if d := &s.demands[k]; !d.waiting && d.last > d.first && d.rank == s.demands[wait[0]].rank && s.frees(d, short) {
 			served = append(served, int32(k))
 		}
 	}

@@ -149,13 +149,27 @@ func (s *search) mustWait() (count int) {
 const maxSumNodes = 4096
 
 func (s *search) mustWaitFor(dim int) (count int) {
-	var unit, need, have int64
 	sizes := make([]int64, len(s.demands))
+	for k := range s.elems {
+		sizes[s.elems[k].dem] += part(s.elems[k].req, dim)
+	}
+	short := s.shortOf(dim)
+	slices.Sort(sizes)
+	for i := len(sizes) - 1; i >= 0 && short > 0; i-- {
+		short -= sizes[i]
+		count++
+	}
+	return count
+}
+
+// shortOf is how much more all given demands need of a resource than there is;
+// negative when there is more.
+func (s *search) shortOf(dim int) int64 {
+	var unit, need, have int64
 	for k := range s.elems {
 		v := part(s.elems[k].req, dim)
 		unit = gcd(unit, v)
 		need += v
-		sizes[s.elems[k].dem] += v
 	}
 	if unit == 0 {
 		return 0
@@ -171,12 +185,7 @@ func (s *search) mustWaitFor(dim int) (count int) {
 		}
 		have += max(free, 0) / unit * unit
 	}
-	slices.Sort(sizes)
-	for i := len(sizes) - 1; i >= 0 && need > have; i-- {
-		need -= sizes[i]
-		count++
-	}
-	return count
+	return need - have
 }
 
 func gcd(a, b int64) int64 {

@@ -11,6 +11,9 @@ import (
 // node. On failure nothing has changed.
 func (s *search) collect(k int32) bool {
 	e := &s.elems[k]
+	if !s.enoughPieces(e.req) {
+		return false
+	}
 	targets := s.targets(e)
 	for _, t := range targets[:min(len(targets), maxTargets)] {
 		if s.spent(1) {
@@ -21,6 +24,21 @@ func (s *search) collect(k int32) bool {
 			return true
 		}
 		s.rewind(mark)
+	}
+	return false
+}
+
+// enoughPieces reports whether all that is left on the nodes looked at is as
+// much as a unit needs.
+func (s *search) enoughPieces(req capacity) bool {
+	s.steps++
+	for _, n := range s.touched {
+		if st := s.node(n); st.up {
+			req = minus(req, capacity{CPU: max(st.free.CPU, 0), Memory: max(st.free.Memory, 0), Storage: max(st.free.Storage, 0)})
+			if within(req, noCapacity) {
+				return true
+			}
+		}
 	}
 	return false
 }
@@ -83,7 +101,7 @@ func (s *search) exchangeBest(k, n int32) bool {
 	list := s.swaps[:0]
 	for _, to := range s.touched {
 		other := s.node(to)
-		if to == n || !other.up {
+		if to == n || !other.up || !spares(e.req, st.free, other.free) {
 			continue
 		}
 		s.steps++
@@ -102,6 +120,11 @@ func (s *search) exchangeBest(k, n int32) bool {
 		}
 	}
 	return false
+}
+
+// spares reports whether a node has some of what another one lacks.
+func spares(req, free, other capacity) bool {
+	return req.CPU > free.CPU && other.CPU > 0 || req.Memory > free.Memory && other.Memory > 0 || req.Storage > free.Storage && other.Storage > 0
 }
 
 // exchangeWith finds the best exchange between node n and another one.

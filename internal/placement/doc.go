@@ -13,7 +13,8 @@
 //
 //	snap, _ := topology.New(infras, between, nodes, links) // once
 //	ledger := placement.NewLedger(snap)                    // once, then Restore what the store holds
-//	snap, _ = snap.Apply(delta)                            // O(changed), whenever facts change
+//	snap, _ = snap.Apply(delta)                            // whenever facts change
+//	ledger.Follow(snap)                                    // O(min(changed, held)); optional
 //	d := placement.Decide(placement.State{Snapshot: snap, Ledger: ledger}, demands, opts)
 //	// in the SQL transaction: check that every d.Rows[i] still has its Version, deduct, bump
 //	err := ledger.Commit(d)                                // the same check in memory, then O(touched)
@@ -27,6 +28,13 @@
 // Decision.StaleFacts names nodes and links whose facts have changed since, for
 // a preview that is carried out later. Prepare compiles a Demand once, so that
 // deciding it again costs less.
+//
+// A ledger that follows the snapshot keeps, beside what it gives out of a node or
+// a link, what the snapshot says of it. A committed demand that was Prepared is
+// then a list of rows: while they can carry what they give out, Decide answers
+// that everything stays, with its cost and bound, from those rows alone and
+// without allocating. Following changes how long a decision takes, never what
+// it is. What a Decision holds may be shared with later ones: read it only.
 //
 // Explain, WhyNot and Survivability answer questions about a decision on the
 // state it was made on; Survivability tries every single loss on a copy.

@@ -1,9 +1,11 @@
 package placement
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/topology"
@@ -75,6 +77,30 @@ func TestBudgetIsCountedInSteps(t *testing.T) {
 	b := Decide(st, demands, Options{Budget: 1, Backstop: -1})
 	if !a.Feasible() || a.Cost != b.Cost || a.Steps != b.Steps || a.Backstop || a.Bound > a.Cost {
 		t.Errorf("%+v\n%+v", a, b)
+	}
+}
+
+// TestBackstopIsReported: a search that the clock has ended says so, and still
+// answers the best it has found.
+func TestBackstopIsReported(t *testing.T) {
+	var nodes []topology.Node
+	for i := range 40 {
+		nodes = append(nodes, topology.Node{ID: fmt.Sprint("n", i), Infrastructure: "a", Kind: topology.Fog, EnergyPerCPU: float64(i % 7), Capacity: topology.Capacity{CPU: int64(1000 + 37*i), Memory: 1000, Storage: 1000}})
+	}
+	snap, err := topology.New([]topology.Infrastructure{{ID: "a", Intra: &topology.Path{LatencyMS: 1, BandwidthKbit: 1000}}}, nil, nodes, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := Demand{ID: "d"}
+	for i := range 18 {
+		d.Elements = append(d.Elements, Element{ID: fmt.Sprint("e", i), Requirements: Requirements{CPU: int64(400 + 10*i), Memory: 500}})
+		if i > 0 {
+			d.Flows = append(d.Flows, Flow{From: fmt.Sprint("e", i-1), To: fmt.Sprint("e", i), BandwidthKbit: 10})
+		}
+	}
+	got := Decide(State{Snapshot: snap}, []Demand{d}, Options{Strategy: "exact", Budget: 1 << 40, Backstop: time.Nanosecond})
+	if !got.Backstop || !got.BudgetHit || !got.Feasible() || got.Bound > got.Cost {
+		t.Errorf("backstop %t, budget hit %t, feasible %t, bound %g of %g", got.Backstop, got.BudgetHit, got.Feasible(), got.Bound, got.Cost)
 	}
 }
 

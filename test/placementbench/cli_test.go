@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,10 +24,9 @@ func TestCommandLine(t *testing.T) {
 		if err := json.Unmarshal([]byte(l), &got); err != nil {
 			t.Fatal(err)
 		}
-		for _, key := range []string{"k", "app", "result", "placement", "migrations", "cpu_us", "lower_bound", "gap"} {
-			if _, ok := got[key]; !ok {
-				t.Errorf("no %s in %s", key, l)
-			}
+		keys := []string{"app", "cpu_us", "gap", "k", "lower_bound", "migrations", "placement", "result"}
+		if found := slices.Sorted(maps.Keys(got)); !slices.Equal(found, keys) {
+			t.Errorf("%v, want %v", found, keys)
 		}
 	}
 	if !strings.Contains(lines[3], `"overcommits":0`) {

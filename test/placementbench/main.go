@@ -8,7 +8,7 @@
 // With --json it prints one line per decision and one summary per instance:
 //
 //	{"k":3,"app":"vrApp","result":"yes","placement":{"s1":"n4"},"migrations":0,
-//	 "cpu_us":2.1,"lower_bound":0,"gap":0,"cost":0,"migrations_bound":0}
+//	 "cpu_us":2.1,"lower_bound":12.07,"gap":0}
 //
 // Times are CPU time of the deciding thread. Ingest (reading the report and
 // applying it), decide (with cost, bound and gap) and explain are timed apart,

@@ -15,17 +15,15 @@ import (
 
 // line is one decision about one application.
 type line struct {
-	K               int               `json:"k"`
-	App             string            `json:"app"`
-	Result          string            `json:"result"` // yes, no
-	Placement       map[string]string `json:"placement"`
-	Migrations      int               `json:"migrations"`
-	CPU             float64           `json:"cpu_us"` // of the step, divided among its applications
-	LowerBound      float64           `json:"lower_bound"`
-	Gap             float64           `json:"gap"`
-	Cost            float64           `json:"cost"`
-	MigrationsBound int               `json:"migrations_bound"` // of the whole step
-	order           []string
+	K          int               `json:"k"`
+	App        string            `json:"app"`
+	Result     string            `json:"result"` // yes, no
+	Placement  map[string]string `json:"placement"`
+	Migrations int               `json:"migrations"`
+	CPU        float64           `json:"cpu_us"` // of the step, divided among its applications
+	LowerBound float64           `json:"lower_bound"`
+	Gap        float64           `json:"gap"`
+	order      []string
 }
 
 // cpu is the CPU time of this thread in µs.
@@ -251,7 +249,7 @@ func (p *player) report(k int, d *placement.Decision, us float64, emit func(line
 	for i := range d.Outcomes {
 		out := &d.Outcomes[i]
 		l := line{K: k, App: out.Demand, Result: "yes", Placement: map[string]string{}, CPU: us / float64(len(d.Outcomes)),
-			LowerBound: d.Bound, Gap: d.Gap, Cost: d.Cost, MigrationsBound: d.MovesBound}
+			LowerBound: d.Bound, Gap: d.Gap}
 		if out.Status != placement.Placed {
 			l.Result = "no"
 			p.sum.Infeasible++
