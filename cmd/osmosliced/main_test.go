@@ -86,7 +86,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"flag":            {[]string{"--nope"}, exitUsage, []string{"--nope"}},
 		"command":         {[]string{"bogus"}, exitUsage, []string{"bogus", "--help"}},
 		"flag's value":    {base("a", "--limits-backlog", "many"), exitUsage, []string{"limits.backlog", "many", "whole number"}},
-		"bounds":          {base("a", "--operations-lease", "0s"), exitUsage, []string{"operations.lease", "greater than 0"}},
+		"bounds":          {base("a", "--operations-lease", "0s"), exitUsage, []string{"operations.lease", `"0s"`, "greater than 0"}},
 		"no file":         {base("a", "--config", at("missing.yaml")), exitUsage, []string{at("missing.yaml"), "no such file"}},
 		"no YAML":         {base("a", "--config", write(t, at("bad.yaml"), "listen: {address: 1", 0o600)), exitUsage, []string{"bad.yaml", "line 1"}},
 		"unknown key":     {base("a", "--config", write(t, at("key.yaml"), "lisen: {address: x}", 0o600)), exitUsage, []string{"lisen.address"}},
@@ -154,7 +154,7 @@ func TestBackupRestoreRotate(t *testing.T) {
 func TestConfig(t *testing.T) {
 	t.Setenv("OSMOSLICE_LIMITS_BACKLOG", "77")
 	file := write(t, filepath.Join(t.TempDir(), "c.yaml"), "limits: {backlog: 5, rateburst: 6}\n", 0o600)
-	out, err := run(t, "config", "--config", file, "--listen-address", "127.0.0.1:99", "--data-dsn", "postgres://u:pass-word@db/x")
+	out, err := run(t, "config", "--config", file, "--listen-address", "127.0.0.1:99", "--data-dsn", "postgres://u:pass-word@db/x?password=pass-word&sslmode=disable")
 	if err != nil {
 		t.Fatal(err)
 	}

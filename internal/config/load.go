@@ -99,6 +99,16 @@ func nearest(key string, settings map[string]Setting) string {
 	return "; allowed there: " + strings.Join(same, ", ")
 }
 
+// number is a setting's text, and whether it is more than nothing.
+func (c Config) number(key string) (text string, positive bool) {
+	for _, s := range Settings(&c) {
+		if s.Key == key {
+			return s.Text(), s.value.Int() > 0
+		}
+	}
+	return "", false
+}
+
 // Validate answers every value that is out of range.
 func (c Config) Validate() error {
 	var errs []error
@@ -116,23 +126,17 @@ func (c Config) Validate() error {
 	must(slices.Contains([]string{"full", "normal"}, c.Data.Synchronous), "data.synchronous", c.Data.Synchronous, "full, normal")
 	must(slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level), "log.level", c.Log.Level, "debug, info, warn, error")
 	must(slices.Contains([]string{"text", "json"}, c.Log.Format), "log.format", c.Log.Format, "text, json")
-	for _, p := range []struct {
-		key string
-		ok  bool
-	}{
-		{"limits.bodybytes", c.Limits.BodyBytes > 0}, {"limits.backlog", c.Limits.Backlog > 0},
-		{"operations.workers", c.Operations.Workers > 0}, {"operations.siteconcurrency", c.Operations.SiteConcurrency > 0},
-		{"operations.lease", c.Operations.Lease > 0}, {"operations.steptimeout", c.Operations.StepTimeout > 0},
-		{"operations.deadline", c.Operations.Deadline > 0}, {"operations.rollbackdeadline", c.Operations.RollbackDeadline > 0},
-		{"operations.holdtimeout", c.Operations.HoldTimeout > 0}, {"operations.maxattempts", c.Operations.MaxAttempts > 0},
-		{"retention.operations", c.Retention.Operations > 0}, {"retention.events", c.Retention.Events > 0},
-		{"retention.idempotency", c.Retention.Idempotency > 0}, {"callbacks.giveup", c.Callbacks.GiveUp > 0},
-		{"placement.reservation", c.Placement.Reservation > 0}, {"placement.maxreservation", c.Placement.MaxReservation > 0},
-		{"placement.keep", c.Placement.Keep > 0},
+	for _, key := range []string{
+		"limits.bodybytes", "limits.backlog", "operations.workers", "operations.siteconcurrency", "operations.lease", "operations.steptimeout",
+		"operations.deadline", "operations.rollbackdeadline", "operations.holdtimeout", "operations.maxattempts",
+		"retention.operations", "retention.events", "retention.idempotency", "callbacks.giveup",
+		"placement.reservation", "placement.maxreservation", "placement.keep",
 	} {
-		must(p.ok, p.key, "0 or less", "greater than 0")
+		given, positive := c.number(key)
+		must(positive, key, given, "greater than 0")
 	}
-	must(c.Limits.RatePerSecond >= 0 && (c.Limits.RatePerSecond == 0 || c.Limits.RateBurst > 0), "limits.rateburst", fmt.Sprint(c.Limits.RateBurst), "greater than 0 when limits.ratepersecond is")
+	must(c.Limits.RatePerSecond >= 0, "limits.ratepersecond", fmt.Sprint(c.Limits.RatePerSecond), "0 (no limit) or more")
+	must(c.Limits.RatePerSecond <= 0 || c.Limits.RateBurst > 0, "limits.rateburst", fmt.Sprint(c.Limits.RateBurst), "greater than 0 when limits.ratepersecond is")
 	for _, r := range c.Callbacks.Allow {
 		_, err := netip.ParsePrefix(r)
 		must(err == nil, "callbacks.allow", r, "CIDR, as 10.1.0.0/16")
@@ -151,9 +155,18 @@ func Masked(c Config) Config {
 		c.Data.DSN = "(masked: not a URL)"
 		return c
 	}
+	const mask = "xxxxx"
 	if _, has := u.User.Password(); has {
-		u.User = url.UserPassword(u.User.Username(), "xxxxx")
+		u.User = url.UserPassword(u.User.Username(), mask)
 		c.Data.DSN = u.String()
+	}
+	q := u.Query()
+	for _, name := range []string{"password", "sslpassword"} { // the driver takes them here, too
+		if q.Has(name) {
+			q.Set(name, mask)
+			u.RawQuery = q.Encode()
+			c.Data.DSN = u.String()
+		}
 	}
 	return c
 }
