@@ -13,10 +13,7 @@ import (
 // kubeconfig (user admin, group system:masters). It ends with the test.
 func APIServer(t testing.TB, options ...cluster.ControlPlaneOption) (kubeconfig string) {
 	t.Helper()
-	binary, err := components.Cached(components.Kubernetes())
-	if err != nil {
-		missing(t, err)
-	}
+	binary := Binary(t, components.Kubernetes())
 	// Not t.TempDir: the store writes until it has ended, which comes first.
 	dir, err := os.MkdirTemp("", "osmoslice-apiserver-")
 	if err != nil {
@@ -29,6 +26,17 @@ func APIServer(t testing.TB, options ...cluster.ControlPlaneOption) (kubeconfig 
 	}
 	t.Cleanup(p.Stop)
 	return p.Kubeconfig
+}
+
+// Binary is the path of a component that was built; the test is skipped, or fails
+// under CI=true, where it was not.
+func Binary(t testing.TB, c components.Component) string {
+	t.Helper()
+	path, err := components.Cached(c)
+	if err != nil {
+		missing(t, err)
+	}
+	return path
 }
 
 // missing skips the test, or fails it where everything has to be there.

@@ -129,10 +129,8 @@ func awaitEnd(ctx context.Context, all ...Process) error {
 
 // remove deletes what a bed wrote, and the folder when nothing else is in it.
 func (d Dir) remove() error {
-	for _, name := range []string{"bed.json", "keeper.json", "control.sock", "kubeconfig", "log", "node", "pki", "bin"} {
-		if err := os.RemoveAll(d.join(name)); err != nil {
-			return err
-		}
+	if err := d.removeBut(""); err != nil {
+		return err
 	}
 	entries, err := os.ReadDir(string(d))
 	if errors.Is(err, os.ErrNotExist) {
@@ -142,4 +140,17 @@ func (d Dir) remove() error {
 		return err
 	}
 	return os.Remove(filepath.Clean(string(d)))
+}
+
+// removeBut deletes what a bed wrote but one thing.
+func (d Dir) removeBut(kept string) error {
+	for _, name := range []string{"bed.json", "keeper.json", "control.sock", "kubeconfig", "log", "node", "pki", "bin"} {
+		if name == kept {
+			continue
+		}
+		if err := os.RemoveAll(d.join(name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -168,7 +168,7 @@ func (n *node) applyManifests(ctx context.Context) error {
 }
 
 // startTimeout is for a step of the start on a machine that does much else.
-const startTimeout = 3 * time.Minute
+const startTimeout = 5 * time.Minute
 
 // await repeats a check until it passes; it fails with the check's last error.
 func (n *node) await(ctx context.Context, check func(context.Context) error) error {

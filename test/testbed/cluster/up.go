@@ -56,7 +56,7 @@ func Up(ctx context.Context, o Options) (ended <-chan error, err error) {
 		if k := (Keeper{}); readJSON(o.Dir.join("keeper.json"), &k) == nil {
 			err = errors.Join(err, awaitEnd(stop, k.Keeper, k.Init))
 		}
-		return nil, err
+		return nil, errors.Join(err, o.Dir.removeBut("log"))
 	}
 	return exited, o.writeKubeconfigs()
 }
