@@ -65,7 +65,7 @@ func (s *Situation) placing(ctx context.Context, tx operation.Tx) (bool, error) 
 	if s.Type == operation.Terminate {
 		return false, nil
 	}
-	if s.params.Placement != "" || s.displaced() {
+	if s.params.Placement != "" && len(s.Elements) > 0 || s.displaced() {
 		return true, nil
 	}
 	have, err := tx.Holdings(ctx, s.Slice.ID)

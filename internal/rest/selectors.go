@@ -25,7 +25,7 @@ var always = []string{"id", "name", "revision"}
 // large are the attributes that exclude_default leaves out.
 var large = []string{
 	"nest", "unmapped", "packaging", "configuration", "files", "configurationSchema", "connection",
-	"args", "previousDeployment", "magnitudes", "actions", "operationParams", "steps", "causes", "stateHistory", "sliceProfile",
+	"args", "previousDeployment", "magnitudes", "actions", "operationParams", "steps", "causes", "stateHistory", "sliceProfile", "decision", "checkIndex",
 }
 
 // parseSelector reads the query; of is the shape of one resource.
