@@ -81,6 +81,23 @@ bench-gateway: ## the light gateway and server beside a bare broker
 	@$(MAKE) build
 	@go run ./test/gatewaybench
 
+.PHONY: e2e
+e2e: prerequisites ## slices on two real Kubernetes clusters (Debian, root; about a quarter of an hour)
+	@test/e2e.sh '^TestKube(Smoke|Changes|MissingImage|Drift)$$'
+
+.PHONY: e2e-smoke
+e2e-smoke: prerequisites ## the shortest of it: order, running, readings across clusters, isolation, delete
+	@test/e2e.sh '^TestKubeSmoke$$'
+
+.PHONY: e2e-full
+e2e-full: prerequisites ## all of it: kill -9 at every step, partitions, hand edits, two replicas
+	@E2E_TIMEOUT=120m test/e2e.sh '^TestKube'
+
+.PHONY: bench-e2e
+bench-e2e: prerequisites ## order to running on real clusters beside a bare Helm SDK
+	@go build -trimpath -o bin/kubebench ./test/kubebench
+	@test/on-clusters.sh bin/kubebench
+
 .PHONY: bench-placement
 bench-placement: ## the placer beside the peer's search, 20 to 20,000 nodes
 	@go run ./test/placementbench --table --large
