@@ -355,6 +355,7 @@ func TestCalledWrongly(t *testing.T) {
 		{"at least 16", 1, none, []string{"--data", dir, "--token-file", short}},
 		{"--sync", 1, none, []string{"--sync", "never"}},
 		{"--tls-cert", 1, none, []string{"--token-file", filepath.Join(dir, "new"), "--tls-cert", "nothing"}},
+		{"lite-server ", 0, none, []string{"--version"}},
 		{"channel", 1, none, []string{"stream", "--listen", "127.0.0.1:0"}},
 	} {
 		var stderr bytes.Buffer
