@@ -60,7 +60,7 @@ func Create(file, sliceName string, functions []Function, src Source) (_ *Manife
 	return m, nil
 }
 
-func (m *Manifest) gatherImages(work string, src Source) error {
+func (m *Manifest) gatherImages(work string, src Source) (err error) {
 	names, err := named(src.Charts, m.Functions)
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func (m *Manifest) gatherImages(work string, src Source) error {
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer func() { err = errors.Join(err, s.Close()) }()
 	missing := slices.DeleteFunc(slices.Clone(names), func(n string) bool { _, ok := s.images[n]; return ok })
 	if len(missing) > 0 {
 		return fault.New(fault.NotFound, "%d images are not in %s: %s", len(missing), src.Images, strings.Join(missing, ", "))

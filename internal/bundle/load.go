@@ -128,7 +128,7 @@ func checked(file string, want File, r io.Reader, take func(string, io.Reader) e
 		taken <- err
 	}()
 	size, digest, err := sum(io.TeeReader(r, pw))
-	pw.Close()
+	_ = pw.Close() // never fails
 	if terr := <-taken; terr != nil {
 		return fault.New(fault.Internal, "%s of bundle %s cannot be taken", want.Path, file).Because(terr)
 	}
@@ -168,7 +168,7 @@ func Push(ctx context.Context, dir, registry string, insecure bool, say func(for
 }
 
 // each goes through the images of an unpacked bundle.
-func each(dir string, do func(full string, e oci.Entry) error) error {
+func each(dir string, do func(full string, e oci.Entry) error) (err error) {
 	file := filepath.Join(dir, imagesName)
 	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
 		return fault.New(fault.NotFound, "the bundle holds no image")
@@ -177,7 +177,7 @@ func each(dir string, do func(full string, e oci.Entry) error) error {
 	if err != nil {
 		return fault.New(fault.Invalid, "the bundle's images cannot be read").Because(err)
 	}
-	defer a.Close()
+	defer func() { err = errors.Join(err, a.Close()) }()
 	for _, e := range a.Entries() {
 		full, err := oci.FullName(e.Name)
 		if err == nil {

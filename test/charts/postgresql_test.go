@@ -47,7 +47,7 @@ func newBox(t *testing.T) *box {
 			t.Fatal(err)
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func (b *box) unprivileged() {
 func (b *box) start(password, databases string) (stop func(syscall.Signal), output *bytes.Buffer) {
 	b.t.Helper()
 	b.write("secrets/database", password)
-	cmd := exec.Command("/bin/sh", filepath.Join(b.dir, "scripts/start.sh"))
+	cmd := exec.CommandContext(context.Background(), "/bin/sh", filepath.Join(b.dir, "scripts/start.sh"))
 	cmd.Dir = b.dir
 	cmd.Env = []string{"PATH=" + b.bin + ":/usr/bin:/bin", "PGDATA=" + b.dir + "/data/pgdata", "DATABASES=" + databases, "SHARED_BUFFERS=16MB", "LC_ALL=C"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: b.cred, Setpgid: true}
