@@ -27,7 +27,8 @@ func (d *Driver) Apply(ctx context.Context, dep domain.Deployment) error {
 	}
 	w, refused := m.plan(dep)
 	h, err := m.hold(ctx, 0, dep.Ref, func(r *record) {
-		if refused == nil && !(r.Progress == applied && r.Hash == dep.Hash) && r.Progress != deleting {
+		inForce := r.Progress == applied && r.Hash == dep.Hash
+		if refused == nil && !inForce && r.Progress != deleting {
 			w.intend(r, applying)
 		}
 	})

@@ -91,10 +91,10 @@ type member struct {
 // member finds or makes the client of a site's cluster; new connection data
 // make a new one.
 func (d *Driver) member(s domain.Site) (*member, error) {
-	print := fingerprint(s)
+	mark := fingerprint(s)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if m := d.members[s.ID]; m != nil && m.fingerprint == print {
+	if m := d.members[s.ID]; m != nil && m.fingerprint == mark {
 		return m, nil
 	}
 	c, err := connect(s)
@@ -109,7 +109,7 @@ func (d *Driver) member(s domain.Site) (*member, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &member{d: d, site: s, c: c, k: k, helm: helm.New(k), fingerprint: print}
+	m := &member{d: d, site: s, c: c, k: k, helm: helm.New(k), fingerprint: mark}
 	d.members[s.ID] = m
 	return m, nil
 }

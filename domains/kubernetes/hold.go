@@ -80,7 +80,7 @@ func (h *hold) take(ctx context.Context, ref domain.Ref, intend func(r *record))
 				return nil
 			}
 		}
-		if err != nil && !(fault.Is(err, fault.Conflict) && fault.Of(err).Retry == fault.Now) {
+		if swapped := fault.Is(err, fault.Conflict) && fault.Of(err).Retry == fault.Now; err != nil && !swapped {
 			return err
 		}
 	}

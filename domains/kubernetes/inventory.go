@@ -61,8 +61,12 @@ func (m *member) node(n *corev1.Node) topology.Node {
 	return out
 }
 
-// imagesTold is how many images of a node are told at most.
-const imagesTold = 40
+// imagesTold is how many images of a node are told at most; imageLength how long
+// one may be to be told as software.
+const (
+	imagesTold  = 40
+	imageLength = 127
+)
 
 // images are the references by name (not by digest) of what a node has, in
 // alphabetical order.
@@ -70,7 +74,7 @@ func images(n *corev1.Node) []string {
 	var out []string
 	for _, img := range n.Status.Images {
 		for _, name := range img.Names {
-			if text := "image:" + name; !strings.Contains(name, "@") && len(text) <= 63 {
+			if text := "image:" + name; !strings.Contains(name, "@") && len(text) <= imageLength {
 				out = append(out, text)
 			}
 		}

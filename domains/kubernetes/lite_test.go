@@ -61,11 +61,14 @@ func TestLiteProducts(t *testing.T) {
 			st := f.ready(t, d)
 			t.Logf("applied in %v, ready after %v: %v", applied.Round(time.Millisecond), time.Since(start).Round(time.Millisecond), st.Endpoints)
 			client := http.Client{Timeout: 5 * time.Second}
-			resp, err := client.Get(st.Endpoints["api"] + "/healthz")
-			if err != nil || resp.StatusCode != http.StatusOK {
-				t.Fatalf("not reached from outside: %v", err)
-			}
-			resp.Body.Close()
+			f.within(t, "it is reached from outside", func() bool { // the node's proxy learns of a ready pod a moment later
+				resp, err := client.Get(st.Endpoints["api"] + "/healthz")
+				if err != nil {
+					return false
+				}
+				resp.Body.Close()
+				return resp.StatusCode == http.StatusOK
+			})
 			m, err := f.d.member(f.site)
 			if err != nil {
 				t.Fatal(err)

@@ -171,7 +171,7 @@ func quota(rs []*record, namespace string, labels map[string]string) *corev1.Res
 }
 
 // furniture is what a slice's namespace holds besides its functions.
-func furniture(n networks, rs []*record, namespace string, labels map[string]string, pull []byte) ([]runtime.Object, error) {
+func furniture(n networks, rs []*record, namespace string, labels map[string]string, pull []byte) []runtime.Object {
 	no := false
 	out := []runtime.Object{
 		&corev1.ServiceAccount{ // the slice's own; the cluster gives it no rights, and pods no token of it
@@ -195,7 +195,7 @@ func furniture(n networks, rs []*record, namespace string, labels map[string]str
 			Type:       corev1.SecretTypeDockerConfigJson, Data: map[string][]byte{corev1.DockerConfigJsonKey: pull},
 		})
 	}
-	return out, nil
+	return out
 }
 
 // settle makes a slice's namespace ready for a release, whose record exists.
@@ -295,10 +295,7 @@ func (m *member) furnish(ctx context.Context, ns *corev1.Namespace, labels map[s
 	}
 	own := spaceLabels(labels)
 	maps.DeleteFunc(own, func(k, _ string) bool { return strings.HasPrefix(k, "pod-security") })
-	objects, err := furniture(n, rs, ns.Name, own, pull)
-	if err != nil {
-		return err
-	}
+	objects := furniture(n, rs, ns.Name, own, pull)
 	b, err := json.Marshal(objects)
 	if err != nil {
 		return fault.New(fault.Internal, "the namespace's furniture cannot be written").Because(err)

@@ -64,7 +64,7 @@ func TestPauses(t *testing.T) {
 		if !up.Load() {
 			return nil, &net.OpError{Op: "dial", Err: context.DeadlineExceeded}
 		}
-		return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: r}, nil
 	})}
 	ask := func() error {
 		req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://x/", nil)
@@ -114,7 +114,7 @@ func TestWithin(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	rt := k.Within(ctx).Transport
 	ask := func() error {
-		req, _ := http.NewRequest(http.MethodGet, s.URL, nil) //nolint:noctx // that is the case
+		req, _ := http.NewRequest(http.MethodGet, s.URL, nil)
 		resp, err := rt.RoundTrip(req)
 		if err == nil {
 			resp.Body.Close()

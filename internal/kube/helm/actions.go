@@ -11,6 +11,7 @@ import (
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage/driver"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/kube"
@@ -51,8 +52,10 @@ func (r *run) install(w Wish, digest string) error {
 	// Helm would go on in the background after the end of a context; the requests
 	// themselves end with ours.
 	_, err = a.RunWithContext(context.Background(), ch, w.Values)
-	if apierrors.IsAlreadyExists(err) { // a record that cannot be read
-		return errors.Join(r.forget(w.Name), err)
+	if errors.Is(err, driver.ErrReleaseExists) || apierrors.IsAlreadyExists(err) { // a record that cannot be read
+		if ferr := r.forget(w.Name); ferr != nil {
+			return ferr
+		}
 	}
 	return err
 }
@@ -103,18 +106,15 @@ func (r *run) purge(name string) error {
 	return err
 }
 
-// forget removes records that Helm itself cannot read.
+// forget removes records that Helm itself cannot read, and passes over: they
+// stand in the way of a new one.
 func (r *run) forget(name string) error {
 	rels, err := r.cfg.Releases.Query(map[string]string{"name": name, "owner": "helm"})
-	if err == nil && len(rels) > 0 {
-		return nil // another made it meanwhile
+	if err == nil && len(rels) > 0 || r.secrets == nil {
+		return nil // another made one meanwhile
 	}
-	for n := 1; n <= history; n++ {
-		if _, err := r.cfg.Releases.Delete(name, n); err != nil && !errors.Is(err, driver.ErrReleaseNotFound) {
-			r.say("forget fails: %v", err)
-		}
-	}
-	return nil
+	err = r.secrets.DeleteCollection(r.ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "owner=helm,name=" + name})
+	return kube.Fault(err, "damaged records of release %s cannot be removed", name)
 }
 
 // Repair brings the objects of a release back to what its newest revision

@@ -15,6 +15,7 @@ import (
 	"helm.sh/helm/v3/pkg/storage"
 	"helm.sh/helm/v3/pkg/storage/driver"
 	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/kube"
@@ -57,9 +58,10 @@ type Outcome struct {
 
 // run is one call's use of Helm.
 type run struct {
-	cfg  *action.Configuration
-	ctx  context.Context //nolint:containedctx // Helm's actions take none
-	said []string
+	cfg     *action.Configuration
+	ctx     context.Context             //nolint:containedctx // Helm's actions take none
+	secrets typedcorev1.SecretInterface // where Helm's records are; nil without a cluster
+	said    []string
 }
 
 // open configures Helm for one call.
@@ -69,10 +71,10 @@ func (c *Client) open(ctx context.Context, namespace string) (*run, error) {
 	if err != nil {
 		return nil, kube.Fault(err, "no client for Helm")
 	}
-	r := &run{ctx: ctx}
+	r := &run{ctx: ctx, secrets: core.CoreV1().Secrets(namespace)}
 	client := hkube.New(g)
 	client.Namespace = namespace
-	records := driver.NewSecrets(core.CoreV1().Secrets(namespace))
+	records := driver.NewSecrets(r.secrets)
 	r.cfg = &action.Configuration{RESTClientGetter: g, KubeClient: client, Releases: storage.Init(records), Log: r.say}
 	client.Log, records.Log, r.cfg.Releases.Log = r.say, r.say, r.say
 	r.cfg.Capabilities, err = c.capabilities()
