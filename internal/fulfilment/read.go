@@ -14,14 +14,38 @@ func (s *Service) Get(ctx context.Context, kind slice.Kind, id string) (slice.Re
 		return nil, err
 	}
 	var out slice.Resource
-	err := s.c.Store.Read(ctx, func(ctx context.Context, tx operation.Tx) (err error) {
-		out, err = get(ctx, tx, kind, id)
-		return err
-	})
+	var err error
+	if one, ok := s.c.Store.(oneReader); ok && !shareable(kind) { // who may see it, its owner alone says
+		out, err = get(ctx, alone{one}, kind, id)
+	} else {
+		err = s.c.Store.Read(ctx, func(ctx context.Context, tx operation.Tx) (err error) {
+			out, err = get(ctx, tx, kind, id)
+			return err
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
 	return redact(ctx, out), nil
+}
+
+// oneReader is the optional ability of a store to read one resource without the
+// cost of a transaction.
+type oneReader interface {
+	One(ctx context.Context, kind slice.Kind, id string) (slice.Resource, error)
+}
+
+// alone reads single resources where no other read must see the same state.
+type alone struct{ oneReader }
+
+// Get is One, under the name a transaction gives it.
+func (a alone) Get(ctx context.Context, kind slice.Kind, id string) (slice.Resource, error) {
+	return a.One(ctx, kind, id)
+}
+
+// getter is what get needs of a transaction.
+type getter interface {
+	Get(ctx context.Context, kind slice.Kind, id string) (slice.Resource, error)
 }
 
 // shareable kinds may be seen by tenants that do not own them.

@@ -63,7 +63,7 @@ func wants(r slice.Resource) ability {
 }
 
 // get reads a resource the actor may see; any other does not exist.
-func get(ctx context.Context, tx operation.Tx, kind slice.Kind, id string) (slice.Resource, error) {
+func get(ctx context.Context, tx getter, kind slice.Kind, id string) (slice.Resource, error) {
 	r, err := tx.Get(ctx, kind, id)
 	if fault.Is(err, fault.NotFound) { // in the words for what is there and not the actor's
 		return nil, fault.Absent(string(kind), id)
@@ -96,7 +96,7 @@ func owned(ctx context.Context, tx operation.Tx, kind slice.Kind, id string) (sl
 }
 
 // visible reports whether the actor may know of a resource.
-func visible(ctx context.Context, tx operation.Tx, r slice.Resource) (bool, error) {
+func visible(ctx context.Context, tx getter, r slice.Resource) (bool, error) {
 	who := actorOf(ctx)
 	if who.Acts(r.Head().Tenant) && who.Role != "" {
 		return true, nil

@@ -12,6 +12,8 @@ import (
 	"github.com/osmoslice/osmoslice/internal/slice"
 )
 
+const oneResource = "SELECT doc FROM resources WHERE id = $1 AND kind = $2"
+
 // Get answers the resource or fault.NotFound.
 func (t *Tx) Get(ctx context.Context, kind slice.Kind, id string) (slice.Resource, error) {
 	c, err := codecOf(kind)
@@ -22,7 +24,7 @@ func (t *Tx) Get(ctx context.Context, kind slice.Kind, id string) (slice.Resourc
 		return decode(c, s.doc)
 	}
 	var doc string
-	found, err := t.row(ctx, "SELECT doc FROM resources WHERE id = $1 AND kind = $2", []any{id, string(kind)}, &doc)
+	found, err := t.row(ctx, oneResource, []any{id, string(kind)}, &doc)
 	if err != nil {
 		return nil, err
 	}

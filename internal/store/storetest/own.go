@@ -71,11 +71,20 @@ func ownWrites(t *testing.T, h Harness) {
 		again.Name = s.Name // free again
 		return tx.Insert(ctx, again)
 	})
-	records, err := db.Audits(t.Context(), operation.Query{Kind: store.KindAudit, Parent: s.ID, Limit: 10})
-	if err != nil || len(records) != 4 {
-		t.Fatalf("%d audit records of the slice, want 4; %v", len(records), err)
+	s.Name += "-more"
+	_, err := db.One(t.Context(), slice.KindIoTSlice, s.ID)
+	want(t, err, fault.NotFound)
+	insert(t, db, s)
+	if got, err := db.One(t.Context(), slice.KindIoTSlice, s.ID); err != nil || got.Head().Name != s.Name {
+		t.Errorf("alone: %+v, %v", got, err)
 	}
-	for i, action := range []string{"DELETE", "UPDATE", "UPDATE", "CREATE"} { // the newest first
+	_, err = db.One(t.Context(), slice.KindIoTDevice, s.ID)
+	want(t, err, fault.NotFound)
+	records, err := db.Audits(t.Context(), operation.Query{Kind: store.KindAudit, Parent: s.ID, Limit: 10})
+	if err != nil || len(records) != 5 {
+		t.Fatalf("%d audit records of the slice, want 5; %v", len(records), err)
+	}
+	for i, action := range []string{"CREATE", "DELETE", "UPDATE", "UPDATE", "CREATE"} { // the newest first
 		if records[i].Action != action {
 			t.Errorf("record %d is %s, want %s", i, records[i].Action, action)
 		}
