@@ -169,7 +169,7 @@ func (s *search) serve(units []int32) {
 		before := s.steps
 		ok := s.insert(k)
 		s.limit += s.steps - before // the budget is for searching, not for reading
-		if !ok && !s.eject(k, s.depth(), false) && !(s.pressed && s.collect(k)) {
+		if !ok && !s.eject(k, s.depth(), false) && (!s.pressed || !s.collect(k)) {
 			failed = append(failed, k)
 		}
 	}
