@@ -258,7 +258,7 @@ func (s *search) sharing(a, b int32, da, db, most float64) float64 {
 			for _, r := range s.snap.Rooms(kind) {
 				v := inverse(r.CPU)
 				ux, uy := float64(x.req.CPU)*v, float64(y.req.CPU)*v
-				if max(sx+s.obj.Balance*ux*ux, 0)/da+max(sy+s.obj.Balance*uy*uy, 0)/db >= most {
+				if max(sx+s.obj.Balance*ux*ux, 0)/da+max(sy+s.obj.Balance*uy*uy, 0)/db+2*s.obj.Balance*ux*uy >= most {
 					break
 				}
 				if x.sites.has(r.Node) && y.sites.has(r.Node) {
