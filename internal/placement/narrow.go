@@ -147,8 +147,7 @@ func (s *search) below(k int32, limit float64, visit func(candidate) bool) {
 		if kind.alike && !s.opts.FactsAreFree {
 			static := e.pref[kind.kind] + e.unit.cores*kind.least
 			for _, r := range s.snap.Rooms(kind.kind) {
-				u := float64(e.req.CPU) * inverse(r.CPU)
-				if static+away+s.obj.Balance*u*u > limit {
+				if static+away+s.lowest(e.req, e.req, inverse(r.CPU)) > limit {
 					break
 				}
 				if e.sites.has(r.Node) && r.Node != e.home && !s.belowAt(k, r.Node, limit, visit) {
