@@ -101,7 +101,7 @@ func (s *search) placeDemand(dem int32, kept bool) bool {
 		return cmp.Or(cmp.Compare(y.CPU, x.CPU), cmp.Compare(y.Memory, x.Memory), cmp.Compare(a, b))
 	})
 	for _, k := range units {
-		if s.elems[k].at < 0 && !s.insert(k) && !(kept && s.collect(k)) && !s.eject(k, s.depth(), kept) {
+		if s.elems[k].at < 0 && !s.insert(k) && (!kept || !s.collect(k)) && !s.eject(k, s.depth(), kept) {
 			s.rewind(mark)
 			return false
 		}

@@ -257,8 +257,8 @@ func (s *search) sharing(a, b int32, da, db, most float64) float64 {
 			sx, sy := x.pref[kind]+x.unit.cores*least-x.least, y.pref[kind]+y.unit.cores*least-y.least
 			for _, r := range s.snap.Rooms(kind) {
 				v := inverse(r.CPU)
-				ux, uy := float64(x.req.CPU)*v, float64(y.req.CPU)*v
-				if max(sx+s.obj.Balance*ux*ux, 0)/da+max(sy+s.obj.Balance*uy*uy, 0)/db >= most {
+				if max(sx+s.lowest(x.req, x.req, v), 0)/da+max(sy+s.lowest(y.req, y.req, v), 0)/db+2*s.lowest(x.req, y.req, v) >= most-tiny {
+					most = max(0, most-tiny) // those that differ by rounding are not looked at
 					break
 				}
 				if x.sites.has(r.Node) && y.sites.has(r.Node) {

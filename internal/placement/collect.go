@@ -146,7 +146,7 @@ func (s *search) exchangeWith(e *elem, n, to int32, lack float64) exchange {
 				after := *st
 				after.free = plus(st.free, grow)
 				x := exchange{out: b, to: to, in: a, gain: lack - s.lack(e.req, &after), price: s.leaving(b) + s.leaving(a)}
-				if x.gain > tiny && (best.out < 0 || betterExchange(&x, &best, lack)) && s.notShort(e, st, &after) {
+				if x.gain > tiny && (best.out < 0 || betterExchange(&x, &best, lack)) && notShort(st, &after) {
 					best = x
 				}
 			}
@@ -157,7 +157,7 @@ func (s *search) exchangeWith(e *elem, n, to int32, lack float64) exchange {
 }
 
 // notShort reports whether an exchange leaves no resource of the node overdrawn.
-func (s *search) notShort(e *elem, before, after *nodeState) bool {
+func notShort(before, after *nodeState) bool {
 	for d := range 3 {
 		if f := part(after.free, d); f < 0 && f < part(before.free, d) {
 			return false

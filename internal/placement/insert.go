@@ -70,8 +70,8 @@ func (s *search) bestOf(q *query, k *siteKind, sure float64) {
 func (s *search) roomiestOf(q *query, kind int, static, sure float64) {
 	e := q.e
 	for _, r := range s.snap.Rooms(kind) {
-		u := float64(e.req.CPU) * inverse(r.CPU)
-		low := static + s.obj.Balance*u*u
+		v := inverse(r.CPU)
+		low := static + s.lowest(e.req, e.req, v)
 		if low+sure >= q.least && low+q.away+q.far >= q.found.cost {
 			return
 		}
@@ -79,6 +79,17 @@ func (s *search) roomiestOf(q *query, kind int, static, sure float64) {
 			s.consider(q, r.Node, static)
 		}
 	}
+}
+
+// lowest is the balance cost, at least, of the product of two requirements on a
+// node of which only the CPU capacity is known, as its inverse.
+func (s *search) lowest(a, b capacity, v float64) float64 {
+	sum := float64(a.CPU) * v * float64(b.CPU) * v
+	if a.Memory != 0 || a.Storage != 0 {
+		w := &s.roomiest.inverse
+		sum += float64(a.Memory)*w[1]*float64(b.Memory)*w[1] + float64(a.Storage)*w[2]*float64(b.Storage)*w[2]
+	}
+	return s.obj.Balance * sum
 }
 
 // query is one search for the best node of a unit.

@@ -44,11 +44,17 @@ func (b *brancher) narrow(need map[int32]bool, cost float64) bool {
 	if cost >= best-1e-9*math.Abs(b.best) || !b.listAll(need, best-cost) {
 		return false
 	}
-	spare := best - cost - b.linksFloor(need)
-	for k, list := range b.lists {
-		b.lists[k] = slices.DeleteFunc(list, func(c candidate) bool { return c.cost > b.least[k]+spare })
+	own := make([]float64, len(b.elems)) // per unit: what its links cost at least
+	links := b.linksFloor(need, own)
+	if best-cost-links <= 1e-9*math.Abs(b.best) {
+		return false
 	}
-	return spare > 1e-9*math.Abs(b.best)
+	for k, list := range b.lists {
+		// What a unit pays above its least may be part of what its own links cost.
+		most := b.least[k] + best - cost - (links - own[k])
+		b.lists[k] = slices.DeleteFunc(list, func(c candidate) bool { return c.cost > most })
+	}
+	return true
 }
 
 // mayListAll reports whether a search over all nodes is affordable.
@@ -79,8 +85,9 @@ func (b *brancher) listAll(need map[int32]bool, spare float64) bool {
 
 // linksFloor is what the flows between the units branched over cost at least
 // beyond what those cost at least: two units pay for them, or for sharing a
-// node. What a unit pays above its least is spread over its links.
-func (b *brancher) linksFloor(need map[int32]bool) (sum float64) {
+// node. What a unit pays above its least is spread over its links. It adds to
+// own what the links of each unit come to.
+func (b *brancher) linksFloor(need map[int32]bool, own []float64) (sum float64) {
 	for k := range b.demands {
 		d := &b.demands[k]
 		links := d.c.links()
@@ -93,7 +100,11 @@ func (b *brancher) linksFloor(need map[int32]bool) (sum float64) {
 			degree[l.b]++
 		}
 		for _, l := range links {
-			sum += b.linkFloor(d.first+l.a, d.first+l.b, degree[l.a], degree[l.b], b.obj.Traffic*l.flows)
+			x, y := d.first+l.a, d.first+l.b
+			pay := b.linkFloor(x, y, degree[l.a], degree[l.b], b.obj.Traffic*l.flows)
+			sum += pay
+			own[x] += pay
+			own[y] += pay
 		}
 	}
 	return sum
@@ -147,8 +158,7 @@ func (s *search) below(k int32, limit float64, visit func(candidate) bool) {
 		if kind.alike && !s.opts.FactsAreFree {
 			static := e.pref[kind.kind] + e.unit.cores*kind.least
 			for _, r := range s.snap.Rooms(kind.kind) {
-				u := float64(e.req.CPU) * inverse(r.CPU)
-				if static+away+s.obj.Balance*u*u > limit {
+				if static+away+s.lowest(e.req, e.req, inverse(r.CPU)) > limit {
 					break
 				}
 				if e.sites.has(r.Node) && r.Node != e.home && !s.belowAt(k, r.Node, limit, visit) {

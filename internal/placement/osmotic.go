@@ -10,8 +10,12 @@ import (
 // proofSites is up to how many sites of all units together the default strategy
 // searches for a proof in a continuous step. Beyond, the bound is within some
 // per mille without, and a proof takes a hundred times as long as the decision.
-// A placement from nothing is always proven, and so is the strategy "exact".
-const proofSites = 1500
+// A placement from nothing is proven up to firstProofSites, and the strategy
+// "exact" always searches.
+const (
+	proofSites      = 1500
+	firstProofSites = 8000
+)
 
 // exactUnits is up to how many units the default strategy proves its optimum.
 const exactUnits = 20
@@ -31,10 +35,11 @@ func (s *search) close() {
 	if len(s.elems) == 0 || len(s.elems) > exactUnits || !s.gapOpen() {
 		return
 	}
-	if s.anyHeld() && !s.opts.Replace {
-		if s.candidateCount() > proofSites {
-			return
-		}
+	held, sites := s.anyHeld() && !s.opts.Replace, s.candidateCount()
+	if sites > proofSites && held || sites > firstProofSites {
+		return
+	}
+	if held {
 		s.proveFewest()
 		if !s.gapOpen() {
 			return
@@ -169,7 +174,7 @@ func (s *search) serve(units []int32) {
 		before := s.steps
 		ok := s.insert(k)
 		s.limit += s.steps - before // the budget is for searching, not for reading
-		if !ok && !s.eject(k, s.depth(), false) && !(s.pressed && s.collect(k)) {
+		if !ok && !s.eject(k, s.depth(), false) && (!s.pressed || !s.collect(k)) {
 			failed = append(failed, k)
 		}
 	}

@@ -246,6 +246,9 @@ func TestGapAgainstExact(t *testing.T) {
 		if ours.Gap == 0 {
 			proven++
 		}
+		if ours.Bound > best.Cost+1e-6 || best.Bound > ours.Cost+1e-6 {
+			t.Errorf("seed %d: bounds %g and %g above the costs %g and %g", seed, ours.Bound, best.Bound, best.Cost, ours.Cost)
+		}
 		gaps = append(gaps, above(ours.Cost, best.Cost))
 		sc.o.Budget = 1
 		short := placement.Decide(sc.st, sc.demands, sc.o)

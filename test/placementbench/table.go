@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -192,22 +193,9 @@ func solvers(w io.Writer) error {
 			for k := range cost {
 				cost[k] = float64(r.IntN(high))
 			}
-			t0 := cpu()
-			a, err := assignment.Solve(n, slices.Clone(cost))
+			a, jv, plain, err := race(n, cost)
 			if err != nil {
 				return err
-			}
-			t1 := cpu()
-			b, err := assignment.Plain(n, cost)
-			if err != nil {
-				return err
-			}
-			t2 := cpu()
-			if err := a.Verify(1e-9); err != nil {
-				return fmt.Errorf("n=%d: %w", n, err)
-			}
-			if a.Cost() != b.Cost() {
-				return fmt.Errorf("n=%d: costs %g and %g", n, a.Cost(), b.Cost())
 			}
 			t3 := cpu()
 			for i := range 10 {
@@ -216,8 +204,35 @@ func solvers(w io.Writer) error {
 				}
 			}
 			t4 := cpu()
-			fmt.Fprintf(w, "%-6d %-12d %12.2f %12.2f %12.3f\n", n, high, (t1-t0)/1e3, (t2-t1)/1e3, (t4-t3)/1e4)
+			fmt.Fprintf(w, "%-6d %-12d %12.2f %12.2f %12.3f\n", n, high, jv/1e3, plain/1e3, (t4-t3)/1e4)
 		}
 	}
 	return nil
+}
+
+// race solves a problem both ways, by turns, and answers the better time of each
+// out of three, in µs.
+func race(n int, cost []float64) (a *assignment.Problem, jv, plain float64, err error) {
+	jv, plain = math.Inf(1), math.Inf(1)
+	for range 3 {
+		own := slices.Clone(cost)
+		t0 := cpu()
+		if a, err = assignment.Solve(n, own); err != nil {
+			return nil, 0, 0, err
+		}
+		t1 := cpu()
+		b, err := assignment.Plain(n, cost)
+		if err != nil {
+			return nil, 0, 0, err
+		}
+		t2 := cpu()
+		jv, plain = min(jv, t1-t0), min(plain, t2-t1)
+		if err := a.Verify(1e-9); err != nil {
+			return nil, 0, 0, fmt.Errorf("n=%d: %w", n, err)
+		}
+		if a.Cost() != b.Cost() {
+			return nil, 0, 0, fmt.Errorf("n=%d: costs %g and %g", n, a.Cost(), b.Cost())
+		}
+	}
+	return a, jv, plain, nil
 }
