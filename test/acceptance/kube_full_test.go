@@ -323,7 +323,7 @@ func TestKubeMissingImage(t *testing.T) {
 	s, tenant := onClusters(t, "--operations-steptimeout", "1m", "--operations-maxattempts", "1")
 	s.must(http.StatusCreated, "POST", "/products", object{
 		"name": "absent", "version": "1.0.0", "tenantId": tenant, "elementKind": "microElement",
-		"packaging": object{"kubernetes": object{"chart": object{"name": "microelement", "version": "0.1.0", "values": object{"image": object{"repository": "osmoslice/no-such-image", "tag": "1"}}}}},
+		"packaging": object{"kubernetes": object{"chart": object{"name": "microelement", "version": "0.1.0", "values": object{"images": object{"main": object{"repository": "osmoslice/no-such-image", "tag": "1"}}}}}},
 	})
 	id, op := s.submit(single(tenant, "absent", "absent"))
 	end := s.ended(op, 5*time.Minute)
