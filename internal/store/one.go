@@ -22,6 +22,11 @@ func (db *DB) One(ctx context.Context, kind slice.Kind, id string) (slice.Resour
 	case <-ctx.Done():
 		return nil, fault.Of(ctx.Err())
 	}
+	if db.lite() {
+		// Watching the caller's context takes goroutines that cost more than the
+		// look into one file.
+		ctx = context.WithoutCancel(ctx)
+	}
 	args := []any{id, string(kind)}
 	if db.opts.Record != nil {
 		db.opts.Record(oneResource, args)
