@@ -12,6 +12,7 @@ type boundParts struct {
 	sure   float64 // exact cost of the units that stay in every plan of fewest moves
 	unsure float64 // least cost of units on nodes where someone must go
 	single float64 // exact cost of the best plan of fewest moves; 0: not known
+	root   float64 // what any plan costs at least, from where a proof begins; 0: not known
 	proven float64 // an optimum proven by search; valid when search.closed
 }
 
@@ -109,7 +110,7 @@ func (s *search) bound() float64 {
 	if !s.anyHeld() {
 		more = math.Inf(1)
 	}
-	return max(0, min(fewest, more, wait))
+	return max(b.root, min(fewest, more, wait))
 }
 
 func (s *search) anyWaiting() bool {

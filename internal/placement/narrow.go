@@ -46,6 +46,9 @@ func (b *brancher) narrow(need map[int32]bool, cost float64) bool {
 	}
 	own := make([]float64, len(b.elems)) // per unit: what its links cost at least
 	links := b.linksFloor(need, own)
+	if need == nil {
+		b.bounds.root = min(b.best, cost+links)
+	}
 	if best-cost-links <= 1e-9*math.Abs(b.best) {
 		return false
 	}
