@@ -92,6 +92,16 @@ e2e-smoke: prerequisites ## the shortest of it: order, running, readings across 
 .PHONY: e2e-full
 e2e-full: prerequisites ## all of it: kill -9 at every step, partitions, hand edits, two replicas
 	@E2E_TIMEOUT=120m test/e2e.sh '^TestKube'
+	@$(MAKE) e2e-domain
+
+.PHONY: e2e-domain
+e2e-domain: prerequisites ## the contract of every driver, kills and drift on a real cluster
+	@go test -c -trimpath -tags cluster -o bin/domain.test ./domains/kubernetes
+	@test/on-clusters.sh bash -c 'cd domains/kubernetes && OSMOSLICE_TEST_LITE_IMAGES=1 OSMOSLICE_TEST_KUBECONFIG=$$OSMOSLICE_TESTBED_DIR/kubeconfig/edge ../../bin/domain.test -test.timeout 40m -test.v'
+
+.PHONY: demo-k8s
+demo-k8s: prerequisites ## the demo on two real Kubernetes clusters, torn down at its end
+	@test/on-clusters.sh bash -c 'bin/demo --once --clusters $$OSMOSLICE_TESTBED_DIR'
 
 .PHONY: bench-e2e
 bench-e2e: prerequisites ## order to running on real clusters beside a bare Helm SDK

@@ -105,7 +105,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	d, ctx := New(o), context.Background()
-	err := errors.New("not run")
+	var err error
 	if w.Delete {
 		err = d.Delete(ctx, w.Deployment.Ref)
 	} else {

@@ -35,6 +35,7 @@ func run(ctx context.Context) error {
 	once := flag.Bool("once", false, "tear everything down at the end")
 	bin := flag.String("bin", filepath.Dir(exe), "folder of osmosliced, slicectl, lite-gateway and lite-server")
 	dir := flag.String("dir", "", "folder for the demo's state (default: a new temporary one)")
+	bed := flag.String("clusters", "", "folder of a test bed with the clusters edge and cloud, instead of this machine; then the demo must run inside it")
 	flag.Parse()
 	if *dir == "" {
 		if *dir, err = os.MkdirTemp("", "osmoslice-demo-"); err != nil {
@@ -43,8 +44,8 @@ func run(ctx context.Context) error {
 	} else if err := os.MkdirAll(*dir, 0o700); err != nil {
 		return err
 	}
-	d := &demo{shell: shell{out: os.Stdout, bin: *bin, from: time.Now()}, dir: *dir}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	d := &demo{shell: shell{out: os.Stdout, bin: *bin, from: time.Now()}, dir: *dir, bed: *bed}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	if err := d.play(ctx); err != nil {
 		return errors.Join(err, d.tearDown())
@@ -62,7 +63,10 @@ func (d *demo) finish(ctx context.Context) error {
 	if err := d.slicectl(ctx, "slice", "delete", "plant-1", "--cascade", "--wait"); err != nil {
 		return errors.Join(err, d.tearDown())
 	}
-	err := until(ctx, 10*time.Second, "processes of the slice are left", func() error {
+	err := until(ctx, time.Minute, "functions of the slice are left", func() error {
+		if d.onClusters() {
+			return d.left(ctx)
+		}
 		if left := d.processes(""); len(left) > 0 {
 			return fmt.Errorf("%v", left)
 		}
@@ -74,7 +78,7 @@ func (d *demo) finish(ctx context.Context) error {
 	if err := os.RemoveAll(d.dir); err != nil {
 		return err
 	}
-	d.say("no process and no file is left; all of it took %.1f s", time.Since(d.from).Seconds())
+	d.say("no function and no file is left; all of it took %.1f s", time.Since(d.from).Seconds())
 	return nil
 }
 

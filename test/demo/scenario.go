@@ -23,6 +23,7 @@ var orderFile []byte
 type demo struct {
 	shell
 	dir     string
+	bed     string // folder of a test bed; empty: the sites are on this machine
 	url     string
 	service *exec.Cmd
 	ended   chan struct{}
@@ -102,15 +103,12 @@ func (d *demo) all(ctx context.Context, lines ...[]string) error {
 }
 
 func (d *demo) sites(ctx context.Context) error {
-	d.title("Register a device edge, a network edge and a cloud; all on this machine, each with its own capacity")
-	for _, s := range []struct{ name, kind, latency, cpu string }{
-		{"hall", "DEVICE_EDGE", "1", "1000"}, {"street", "NETWORK_EDGE", "4", "2000"}, {"region", "CLOUD", "15", "8000"},
-	} {
-		err := d.slicectl(ctx, "infrastructure", "create", s.name, "--kind", s.kind, "--plugin", "host", "--access", "WIFI,NB_IOT",
-			"--access-latency", s.latency, "--connection", `{"capacity":{"cpu":`+s.cpu+`,"memory":4096,"storage":16384}}`)
-		if err != nil {
-			return err
-		}
+	register := d.registerHosts
+	if d.onClusters() {
+		register = d.registerClusters
+	}
+	if err := register(ctx); err != nil {
+		return err
 	}
 	d.title("Keep three secrets: they come from files and are never told again")
 	for _, name := range secretNames {
@@ -118,6 +116,20 @@ func (d *demo) sites(ctx context.Context) error {
 			return err
 		}
 		if err := d.slicectl(ctx, "secret", "create", name, "--from-file", d.secret(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *demo) registerHosts(ctx context.Context) error {
+	d.title("Register a device edge, a network edge and a cloud; all on this machine, each with its own capacity")
+	for _, s := range []struct{ name, kind, latency, cpu string }{
+		{"hall", "DEVICE_EDGE", "1", "1000"}, {"street", "NETWORK_EDGE", "4", "2000"}, {"region", "CLOUD", "15", "8000"},
+	} {
+		err := d.slicectl(ctx, "infrastructure", "create", s.name, "--kind", s.kind, "--plugin", "host", "--access", "WIFI,NB_IOT",
+			"--access-latency", s.latency, "--connection", `{"capacity":{"cpu":`+s.cpu+`,"memory":4096,"storage":16384}}`)
+		if err != nil {
 			return err
 		}
 	}
@@ -223,6 +235,24 @@ func (d *demo) command(ctx context.Context) error {
 }
 
 func (d *demo) heal(ctx context.Context) error {
+	kill := d.healProcess
+	if d.onClusters() {
+		kill = d.healPod
+	}
+	if err := kill(ctx); err != nil {
+		return err
+	}
+	address, err := d.endpoint(ctx, "hall-a", southbound["HTTP"])
+	if err != nil {
+		return err
+	}
+	if err := d.send(ctx, "press-2", address, devices.JSON, 1); err != nil {
+		return err
+	}
+	return d.stored(ctx, "press-2:temperature", sent+1)
+}
+
+func (d *demo) healProcess(ctx context.Context) error {
 	d.title("Kill a gateway's process with signal 9")
 	before := d.processes("LITE_GATEWAY_NAME=hall-a")
 	if len(before) != 1 {
@@ -247,12 +277,5 @@ func (d *demo) heal(ctx context.Context) error {
 		return err
 	}
 	d.say("pid %d is gone; its supervisor has pid %d ready after %v, devices and queue as they were", before[0], d.processes("LITE_GATEWAY_NAME=hall-a")[0], time.Since(from).Round(time.Millisecond))
-	address, err := d.endpoint(ctx, "hall-a", southbound["HTTP"])
-	if err != nil {
-		return err
-	}
-	if err := d.send(ctx, "press-2", address, devices.JSON, 1); err != nil {
-		return err
-	}
-	return d.stored(ctx, "press-2:temperature", sent+1)
+	return nil
 }

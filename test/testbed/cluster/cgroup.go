@@ -31,7 +31,7 @@ func hierarchies() (folders []string, v2 bool, err error) {
 	if err := unix.Statfs(cgroupMount, &s); err != nil {
 		return nil, false, fmt.Errorf("%s: %w", cgroupMount, err)
 	}
-	if int64(s.Type) == unix.CGROUP2_SUPER_MAGIC {
+	if s.Type == unix.CGROUP2_SUPER_MAGIC {
 		return []string{cgroupMount}, true, nil
 	}
 	entries, err := os.ReadDir(cgroupMount)

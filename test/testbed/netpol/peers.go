@@ -129,7 +129,7 @@ func combine(to reach, ports []networkingv1.NetworkPolicyPort, self *corev1.Pod,
 			lines = append(lines, namedAtPeers(to, port, all, d)...)
 			continue
 		}
-		match := ""
+		var match string
 		if named {
 			number, ok := numberOf(self, port)
 			if !ok {

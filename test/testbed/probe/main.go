@@ -53,7 +53,7 @@ func run(args []string) error {
 		fmt.Print(string(b))
 		return err
 	}
-	return errors.New("usage: probe pause|serve|get|udp|write|read ...")
+	return errors.New("usage: probe pause|serve|get|udp|write|read and its arguments")
 }
 
 // pause is process 1 of a pod's sandbox: it takes what orphans leave.

@@ -2,6 +2,7 @@ package real_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -114,10 +115,11 @@ func TestPartitionAndLink(t *testing.T) {
 	straight := dialTime(t, edgeServer)
 
 	edge.Partition(t, "edge", "")
+	var silence net.Error
 	if c, err := net.DialTimeout("tcp", edgeServer, time.Second); err == nil {
 		c.Close()
 		t.Error("edge answers through a partition")
-	} else if timeout, ok := err.(net.Error); !ok || !timeout.Timeout() {
+	} else if !errors.As(err, &silence) || !silence.Timeout() {
 		t.Errorf("a partition answers %v, want silence", err)
 	}
 	dialTime(t, cloudServer)
