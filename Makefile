@@ -94,6 +94,11 @@ e2e-full: prerequisites ## all of it: kill -9 at every step, partitions, hand ed
 	@E2E_TIMEOUT=120m test/e2e.sh '^TestKube'
 	@$(MAKE) e2e-domain
 
+.PHONY: e2e-products
+e2e-products: prerequisites ## EdgeX and Mainflux in a slice on real clusters; IMAGES=DIR holds their images as OCI archives
+	@test -n "$(IMAGES)" || { echo "IMAGES=DIR is missing: a folder of OCI archives under the official names (docs/e2e.md)" >&2; exit 2; }
+	@MORE_IMAGES=edgex-senml-export IMAGES="$(IMAGES)" test/e2e.sh '^TestProducts$$'
+
 .PHONY: e2e-domain
 e2e-domain: prerequisites ## the contract of every driver, kills and drift on a real cluster
 	@go test -c -trimpath -tags cluster -o bin/domain.test ./domains/kubernetes

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -23,14 +24,16 @@ type product struct {
 	name        string
 	description string
 	ports       []string
+	module      string // folder of its own module; empty: ours
 }
 
 func products() []product {
 	return []product{
-		{"osmosliced", "IoT slice orchestration service", []string{"8080/tcp"}},
-		{"slicectl", "command line of the IoT slice orchestration service", nil},
-		{"lite-gateway", "light IoT gateway: MQTT, HTTP, CoAP", []string{"1883/tcp", "8080/tcp", "5683/udp"}},
-		{"lite-server", "light IoT server: MQTT, SenML store, query API", []string{"1883/tcp", "8080/tcp"}},
+		{name: "osmosliced", description: "IoT slice orchestration service", ports: []string{"8080/tcp"}},
+		{name: "slicectl", description: "command line of the IoT slice orchestration service"},
+		{name: "lite-gateway", description: "light IoT gateway: MQTT, HTTP, CoAP", ports: []string{"1883/tcp", "8080/tcp", "5683/udp"}},
+		{name: "lite-server", description: "light IoT server: MQTT, SenML store, query API", ports: []string{"1883/tcp", "8080/tcp"}},
+		{name: "edgex-senml-export", description: "EdgeX application service: readings as SenML over MQTT", ports: []string{"59703/tcp"}, module: "cmd/edgex-senml-export"},
 	}
 }
 
@@ -48,14 +51,24 @@ func certificates() []string {
 type release struct {
 	version, commit, ldflags string
 	created                  time.Time
+	architectures            []string
 }
 
 // build compiles the product for each platform and joins the images.
 func (r release) build(ctx context.Context, p product, work string) (v1.ImageIndex, error) {
 	var images []v1.Image
-	for _, arch := range []string{"amd64", "arm64"} {
+	dir, pkg := "", "github.com/osmoslice/osmoslice/cmd/"+p.name
+	if p.module != "" {
+		root, err := moduleRoot(ctx)
+		if err != nil {
+			return nil, err
+		}
+		dir, pkg = filepath.Join(root, p.module), "."
+	}
+	for _, arch := range r.architectures {
 		binary := filepath.Join(work, p.name+"-"+arch)
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", r.ldflags, "-o", binary, "github.com/osmoslice/osmoslice/cmd/"+p.name)
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", r.ldflags, "-o", binary, pkg)
+		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("go build for %s: %w: %s", arch, err, out)
@@ -67,6 +80,15 @@ func (r release) build(ctx context.Context, p product, work string) (v1.ImageInd
 		images = append(images, image)
 	}
 	return oci.Join(images...)
+}
+
+// moduleRoot is the folder of the sources.
+func moduleRoot(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("go env GOMOD: %w", err)
+	}
+	return filepath.Dir(strings.TrimSpace(string(out))), nil
 }
 
 func (r release) spec(p product, arch, binary string) oci.Spec {

@@ -2,7 +2,7 @@
 // without a container runtime, a base image or a registry: static binaries, the
 // certificate authorities of this machine, a user who is not root.
 //
-//	images [--out dist/images] [--version V] [--commit C] [--created TIME] [--ldflags F] [--push REGISTRY[/PATH]] [NAME...]
+//	images [--out dist/images] [--version V] [--commit C] [--created TIME] [--ldflags F] [--arch amd64,arm64] [--push REGISTRY[/PATH]] [NAME...]
 //
 // It writes one OCI archive for each command, OUT/NAME-VERSION.tar, holding
 // docker.io/osmoslice/NAME:VERSION for both platforms; with --push it pushes
@@ -44,8 +44,15 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	f.StringVar(&r.version, "version", "unknown", "tag of the images")
 	f.StringVar(&r.commit, "commit", "unknown", "commit the sources are at, for the label")
 	f.StringVar(&r.ldflags, "ldflags", "-s -w", "flags for the linker")
+	arch := f.String("arch", "amd64,arm64", "architectures, separated by commas")
 	if err := f.Parse(args); err != nil {
 		return err
+	}
+	for a := range strings.SplitSeq(*arch, ",") {
+		if a != "amd64" && a != "arm64" {
+			return fmt.Errorf("--arch %q: amd64 and arm64 are possible", a)
+		}
+		r.architectures = append(r.architectures, a)
 	}
 	chosen := products()
 	if f.NArg() > 0 {
