@@ -77,6 +77,8 @@ type Config struct {
 	// Callbacks; nil accepts every URL.
 	Callbacks Callbacks
 	Placement placement.Options
+	// ProveWithin bounds the wait for a synthetic reading; 0: 2 min.
+	ProveWithin time.Duration
 	// Keeping bounds kept placements and reservations.
 	Keeping Keeping
 	// Limits bound operations; the zero value is operation.DefaultLimits.

@@ -11,8 +11,8 @@ import (
 	"github.com/osmoslice/osmoslice/internal/slice"
 )
 
-// proveTimeout bounds the wait for a synthetic reading.
-const proveTimeout = 2 * time.Minute
+// proveWithin is how long a synthetic reading is waited for by default.
+const proveWithin = 2 * time.Minute
 
 // proofs plans a synthetic reading for every gateway that is attached anew,
 // where the gateway can send one and its server tells what it stored. It comes
@@ -41,7 +41,7 @@ func (p *planner) proofs() {
 		infra, _ := p.at(e)
 		p.add(operation.Step{
 			ID: stepID(actProve, e), Action: actProve, Target: e.ID, TargetName: e.Name, Infrastructure: infra,
-			Optional: true, Timeout: proveTimeout,
+			Optional: true, Timeout: p.sit.ProveWithin,
 		}, linkArgs{e.ID, server.ID}, after...)
 	})
 }

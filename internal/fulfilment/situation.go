@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/operation"
@@ -34,6 +35,8 @@ type Situation struct {
 	// Dry asks for the Basis of the decision, which a preview is kept by.
 	Dry   bool
 	Basis *basis
+	// ProveWithin bounds the wait for a synthetic reading.
+	ProveWithin time.Duration
 	// Batches of devices to be told to, or removed from, gateways.
 	Batches []batch
 	params  params
@@ -169,7 +172,7 @@ func (s *Service) situation(ctx context.Context, tx operation.Tx, op *operation.
 	}
 	sl, _ := r.(*slice.IoTSlice)
 	sit := &Situation{
-		Type: op.Type, Operation: op.ID, Slice: sl, params: p, Plugins: map[string]bool{}, Able: s.able,
+		Type: op.Type, Operation: op.ID, ProveWithin: firstOf(s.c.ProveWithin, proveWithin), Slice: sl, params: p, Plugins: map[string]bool{}, Able: s.able,
 		Products: map[string]*slice.Product{}, Needs: map[string]slice.Requirements{}, Sites: map[string]*slice.Infrastructure{},
 	}
 	for name := range s.c.Plugins {

@@ -287,7 +287,7 @@ func TestDeviceChangesQueueBehindAnOperation(t *testing.T) {
 	}
 	w.run()
 	// Operations follow one another: the test waits as long as they get on.
-	least := len(many) + 1
+	least := len(many) + 2
 	for deadline := time.Now(); ; time.Sleep(100 * time.Millisecond) {
 		states, left := w.deviceStates(sl), 0
 		for _, st := range states {

@@ -52,6 +52,7 @@ func newHouse(t *testing.T) *house {
 		Platforms: map[string]fulfilment.Platform{
 			"edgex": {Gateway: edgex.NewGateway(nil)}, "mainflux": {Server: mainflux.NewServer(nil)},
 		},
+		ProveWithin: 10 * time.Second,
 		Limits: operation.Limits{
 			Attempts: 2, BackoffBase: 5 * time.Millisecond, BackoffMax: 20 * time.Millisecond,
 			StepTimeout: time.Minute, Total: 10 * time.Minute, Rollback: time.Minute, Hold: time.Hour,
@@ -103,7 +104,7 @@ func (h *house) order() fulfilment.SliceOrder {
 
 func (h *house) ended(id string) *operation.Operation {
 	h.t.Helper()
-	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		op, err := h.svc.Operation(h.ctx, id)
 		must(h.t, err)
 		if op.State.Final() {
