@@ -53,7 +53,7 @@ func mainflux() slice.Product {
 	}
 	p.Files = map[string]string{"admin": mainfluxAdmin + ":${secret:admin}"}
 	p.Probe = &slice.ProbeSpec{Port: "things", Path: "/version"}
-	p.Requirements = slice.Requirements{CPU: 200, Memory: 480, Storage: 2048}
+	p.Requirements = slice.Requirements{CPU: 200, Memory: 480, Storage: 2048, Architectures: []string{"amd64"}} // no other images of it are published
 	p.Protocols = []string{"MQTT", "HTTP", "COAP"}
 	return p
 }
