@@ -768,6 +768,9 @@ func init() {
             "$ref": "#/parameters/Tenant"
           },
           {
+            "$ref": "#/parameters/IfMatch"
+          },
+          {
             "$ref": "#/parameters/DryRun"
           },
           {
@@ -2823,6 +2826,9 @@ func init() {
         "parameters": [
           {
             "$ref": "#/parameters/Tenant"
+          },
+          {
+            "$ref": "#/parameters/IfMatch"
           },
           {
             "$ref": "#/parameters/DryRun"
@@ -6693,6 +6699,9 @@ func init() {
             "$ref": "#/parameters/Tenant"
           },
           {
+            "$ref": "#/parameters/IfMatch"
+          },
+          {
             "$ref": "#/parameters/DryRun"
           },
           {
@@ -7622,6 +7631,9 @@ func init() {
         "parameters": [
           {
             "$ref": "#/parameters/Tenant"
+          },
+          {
+            "$ref": "#/parameters/IfMatch"
           },
           {
             "$ref": "#/parameters/DryRun"
@@ -13982,6 +13994,13 @@ func init() {
             "in": "header"
           },
           {
+            "maxLength": 1024,
+            "type": "string",
+            "description": "Do it only to this revision (RFC 9110 §13.1.1).",
+            "name": "If-Match",
+            "in": "header"
+          },
+          {
             "type": "boolean",
             "description": "Answer what would be done, by the same code, and do nothing.",
             "name": "dryRun",
@@ -16697,6 +16716,13 @@ func init() {
             "type": "string",
             "description": "Tenant to act for, by id or name, when the key acts for several.",
             "name": "X-Tenant",
+            "in": "header"
+          },
+          {
+            "maxLength": 1024,
+            "type": "string",
+            "description": "Do it only to this revision (RFC 9110 §13.1.1).",
+            "name": "If-Match",
             "in": "header"
           },
           {
@@ -21763,6 +21789,13 @@ func init() {
             "in": "header"
           },
           {
+            "maxLength": 1024,
+            "type": "string",
+            "description": "Do it only to this revision (RFC 9110 §13.1.1).",
+            "name": "If-Match",
+            "in": "header"
+          },
+          {
             "type": "boolean",
             "description": "Answer what would be done, by the same code, and do nothing.",
             "name": "dryRun",
@@ -23023,6 +23056,13 @@ func init() {
             "type": "string",
             "description": "Tenant to act for, by id or name, when the key acts for several.",
             "name": "X-Tenant",
+            "in": "header"
+          },
+          {
+            "maxLength": 1024,
+            "type": "string",
+            "description": "Do it only to this revision (RFC 9110 §13.1.1).",
+            "name": "If-Match",
             "in": "header"
           },
           {

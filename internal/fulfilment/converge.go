@@ -26,6 +26,9 @@ func (s *Service) Converge(ctx context.Context, order SliceOrder, o Options) (Re
 		}
 		r, err := u.ByName(ctx, slice.KindIoTSlice, tenant, "", want.Slice.Name)
 		if fault.Is(err, fault.NotFound) {
+			if o.IfMatch != 0 {
+				return Result{}, fault.New(fault.PreconditionFailed, "slice %q has gone", want.Slice.Name)
+			}
 			return u.createSlice(ctx, want)
 		}
 		if err != nil {

@@ -65,6 +65,19 @@ func notModified(r *http.Request, revision int64) (bool, error) {
 	return t.any || slices.Contains(t.strong, revision) || slices.Contains(t.weak, revision), err
 }
 
+// optionsFor is options for a resource that was found by its name; there is nil
+// when there is none, which no If-Match fits (RFC 9110 §13.1.1).
+func (a *api) optionsFor(r *http.Request, there slice.Resource, kind slice.Kind, dryRun *bool) (fulfilment.Options, error) {
+	if there != nil {
+		return a.options(r, kind, there.Head().ID, dryRun)
+	}
+	if values := r.Header.Values("If-Match"); len(values) > 0 {
+		return fulfilment.Options{}, fault.New(fault.PreconditionFailed, "there is no resource of this name").
+			With("If-Match", strings.Join(values, ", "), "no such header, to create it")
+	}
+	return fulfilment.Options{DryRun: is(dryRun)}, nil
+}
+
 // options reads what a mutating call says beside its body. With several tags in
 // If-Match the current revision is read first; the use case still checks it in
 // its transaction.

@@ -194,9 +194,12 @@ func (a *api) converge(r *http.Request, x slice.Resource, err error, dryRun *boo
 	if x.Head().Tenant, err = a.tenantOf(r, x.Head().Tenant); err != nil {
 		return a.fail(r, err)
 	}
-	o := fulfilment.Options{DryRun: dryRun != nil && *dryRun}
 	for range 3 { // someone may create or delete it in between
 		there, err := a.named(r.Context(), x, more)
+		if err != nil {
+			return a.fail(r, err)
+		}
+		o, err := a.optionsFor(r, there, x.Kind(), dryRun)
 		if err != nil {
 			return a.fail(r, err)
 		}

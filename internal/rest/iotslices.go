@@ -69,8 +69,7 @@ func (a *api) iotSlices(o *operations.OsmosliceAPI) {
 		if err != nil {
 			return a.fail(p.HTTPRequest, err)
 		}
-		res, err := a.deps.Orders.Converge(p.HTTPRequest.Context(), want, fulfilment.Options{DryRun: is(p.DryRun)})
-		return a.changed(p.HTTPRequest, res, err)
+		return a.convergeSlice(p.HTTPRequest, want, p.DryRun)
 	})
 	o.IotSlicesGetIotSliceHandler = iotslices.GetIotSliceHandlerFunc(func(p iotslices.GetIotSliceParams, _ any) middleware.Responder {
 		return a.read(p.HTTPRequest, slice.KindIoTSlice, p.IotSliceID)
@@ -90,6 +89,27 @@ func (a *api) iotSlices(o *operations.OsmosliceAPI) {
 }
 
 func is(flag *bool) bool { return flag != nil && *flag }
+
+// convergeSlice looks for the slice only when the call depends on its revision.
+func (a *api) convergeSlice(r *http.Request, want fulfilment.SliceOrder, dryRun *bool) middleware.Responder {
+	o := fulfilment.Options{DryRun: is(dryRun)}
+	if len(r.Header.Values("If-Match")) > 0 {
+		x := want.Slice
+		var err error
+		if x.Tenant, err = a.tenantOf(r, x.Tenant); err != nil {
+			return a.fail(r, err)
+		}
+		there, err := a.named(r.Context(), &x, nil)
+		if err == nil {
+			o, err = a.optionsFor(r, there, slice.KindIoTSlice, dryRun)
+		}
+		if err != nil {
+			return a.fail(r, err)
+		}
+	}
+	res, err := a.deps.Orders.Converge(r.Context(), want, o)
+	return a.changed(r, res, err)
+}
 
 // slice reads a slice.
 func (a *api) slice(r *http.Request, id string) (*slice.IoTSlice, error) {

@@ -213,3 +213,27 @@ func TestSecretsAndSubscriptions(t *testing.T) {
 		}
 	}
 }
+
+// TestConvergeToARevision: a PUT by name with If-Match acts on the revision
+// that its caller has seen, and makes nothing.
+func TestConvergeToARevision(t *testing.T) {
+	s := start(t)
+	tenant := func(text string) object { return object{"name": "acme", "description": text} }
+	acme := ""
+	slice := func(text string) object { return object{"name": "one", "tenantId": acme, "description": text} }
+	s.must(412, s.root, "PUT", "/tenants", tenant("a"), "If-Match", "*")
+	acme = s.must(201, s.root, "PUT", "/tenants", tenant("a")).id()
+	for path, body := range map[string]func(string) object{"/tenants": tenant, "/iotSlices": slice} {
+		if path == "/iotSlices" {
+			s.must(412, s.root, "PUT", path, body("a"), "If-Match", `"1"`)
+			s.must(201, s.root, "PUT", path, body("a"))
+		}
+		seen := s.must(200, s.root, "PUT", path, body("a")).header.Get("ETag")
+		now := s.must(200, s.root, "PUT", path, body("b"), "If-Match", seen).header.Get("ETag")
+		if now == seen {
+			t.Errorf("%s: a change left the ETag %s", path, seen)
+		}
+		s.must(412, s.root, "PUT", path, body("c"), "If-Match", seen)
+		s.must(200, s.root, "PUT", path, body("c"), "If-Match", `"999", `+now)
+	}
+}

@@ -69,6 +69,11 @@ type ConvergeInfrastructureParams struct {
 	// Same key and body: the same answer; another body: 422; while the first is in progress: 409.
 	IdempotencyKey *string
 
+	// IfMatch.
+	//
+	// Do it only to this revision (RFC 9110 §13.1.1).
+	IfMatch *string
+
 	// XTenant.
 	//
 	// Tenant to act for, by id or name, when the key acts for several.
@@ -150,6 +155,17 @@ func (o *ConvergeInfrastructureParams) SetIdempotencyKey(idempotencyKey *string)
 	o.IdempotencyKey = idempotencyKey
 }
 
+// WithIfMatch adds the ifMatch to the converge infrastructure params.
+func (o *ConvergeInfrastructureParams) WithIfMatch(ifMatch *string) *ConvergeInfrastructureParams {
+	o.SetIfMatch(ifMatch)
+	return o
+}
+
+// SetIfMatch adds the ifMatch to the converge infrastructure params.
+func (o *ConvergeInfrastructureParams) SetIfMatch(ifMatch *string) {
+	o.IfMatch = ifMatch
+}
+
 // WithXTenant adds the xTenant to the converge infrastructure params.
 func (o *ConvergeInfrastructureParams) WithXTenant(xTenant *string) *ConvergeInfrastructureParams {
 	o.SetXTenant(xTenant)
@@ -194,6 +210,14 @@ func (o *ConvergeInfrastructureParams) WriteToRequest(r runtime.ClientRequest, r
 
 		// header param Idempotency-Key
 		if err := r.SetHeaderParam("Idempotency-Key", *o.IdempotencyKey); err != nil {
+			return err
+		}
+	}
+
+	if o.IfMatch != nil {
+
+		// header param If-Match
+		if err := r.SetHeaderParam("If-Match", *o.IfMatch); err != nil {
 			return err
 		}
 	}

@@ -69,6 +69,11 @@ type ConvergeIotSliceParams struct {
 	// Same key and body: the same answer; another body: 422; while the first is in progress: 409.
 	IdempotencyKey *string
 
+	// IfMatch.
+	//
+	// Do it only to this revision (RFC 9110 §13.1.1).
+	IfMatch *string
+
 	// XTenant.
 	//
 	// Tenant to act for, by id or name, when the key acts for several.
@@ -150,6 +155,17 @@ func (o *ConvergeIotSliceParams) SetIdempotencyKey(idempotencyKey *string) {
 	o.IdempotencyKey = idempotencyKey
 }
 
+// WithIfMatch adds the ifMatch to the converge iot slice params.
+func (o *ConvergeIotSliceParams) WithIfMatch(ifMatch *string) *ConvergeIotSliceParams {
+	o.SetIfMatch(ifMatch)
+	return o
+}
+
+// SetIfMatch adds the ifMatch to the converge iot slice params.
+func (o *ConvergeIotSliceParams) SetIfMatch(ifMatch *string) {
+	o.IfMatch = ifMatch
+}
+
 // WithXTenant adds the xTenant to the converge iot slice params.
 func (o *ConvergeIotSliceParams) WithXTenant(xTenant *string) *ConvergeIotSliceParams {
 	o.SetXTenant(xTenant)
@@ -194,6 +210,14 @@ func (o *ConvergeIotSliceParams) WriteToRequest(r runtime.ClientRequest, reg str
 
 		// header param Idempotency-Key
 		if err := r.SetHeaderParam("Idempotency-Key", *o.IdempotencyKey); err != nil {
+			return err
+		}
+	}
+
+	if o.IfMatch != nil {
+
+		// header param If-Match
+		if err := r.SetHeaderParam("If-Match", *o.IfMatch); err != nil {
 			return err
 		}
 	}

@@ -35,6 +35,10 @@ type ConvergeIotSliceParams struct {
 	// Max Length: 255
 	// In: header
 	IdempotencyKey *string
+	// Do it only to this revision (RFC 9110 §13.1.1).
+	// Max Length: 1024
+	// In: header
+	IfMatch *string
 	// Tenant to act for, by id or name, when the key acts for several.
 	// Max Length: 64
 	// In: header
@@ -58,6 +62,10 @@ func (o *ConvergeIotSliceParams) BindRequest(r *http.Request, route *middleware.
 	qs := runtime.Values(r.URL.Query())
 
 	if err := o.bindIdempotencyKey(r.Header[http.CanonicalHeaderKey("Idempotency-Key")], true, route.Formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := o.bindIfMatch(r.Header[http.CanonicalHeaderKey("If-Match")], true, route.Formats); err != nil {
 		res = append(res, err)
 	}
 
@@ -130,6 +138,37 @@ func (o *ConvergeIotSliceParams) bindIdempotencyKey(rawData []string, hasKey boo
 func (o *ConvergeIotSliceParams) validateIdempotencyKey(formats strfmt.Registry) error {
 
 	if err := validate.MaxLength("Idempotency-Key", "header", *o.IdempotencyKey, 255); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// bindIfMatch binds and validates parameter IfMatch from header.
+func (o *ConvergeIotSliceParams) bindIfMatch(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.IfMatch = &raw
+
+	if err := o.validateIfMatch(formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// validateIfMatch carries out validations for parameter IfMatch
+func (o *ConvergeIotSliceParams) validateIfMatch(formats strfmt.Registry) error {
+
+	if err := validate.MaxLength("If-Match", "header", *o.IfMatch, 1024); err != nil {
 		return err
 	}
 
