@@ -2,6 +2,8 @@ package fulfilment
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -205,30 +207,31 @@ func (p *planner) linked(e *slice.Element) bool {
 	return wantsUplink(p.sit.Products[e.ID])
 }
 
+// speaksOfServer: what an element is installed with tells of its server, which
+// must be known by then. Others are installed beside it and told afterwards.
+func (p *planner) speaksOfServer(e *slice.Element) bool {
+	const server = "${server:"
+	if wantsUplink(p.sit.Products[e.ID]) || speaks(p.sit.Products[e.ID], server) {
+		return true
+	}
+	told := append(slices.Collect(maps.Values(e.Configuration)), e.Args...)
+	return slices.ContainsFunc(told, func(v string) bool { return strings.Contains(v, server) || strings.Contains(v, "${uplink:") })
+}
+
 // wantsUplink: a template of the product speaks of the uplink.
-func wantsUplink(pr *slice.Product) bool {
-	if pr == nil {
-		return false
-	}
-	has := func(s string) bool { return strings.Contains(s, "${uplink:") }
-	for _, v := range pr.Configuration {
-		if has(v) {
-			return true
-		}
-	}
-	for _, v := range pr.Files {
-		if has(v) {
-			return true
-		}
+func wantsUplink(pr *slice.Product) bool { return speaks(pr, "${uplink:") }
+
+// speaks reports whether anything that a product is installed with holds a text.
+func speaks(pr *slice.Product, text string) bool {
+	if pr == nil || mentions(pr, text) {
+		return pr != nil
 	}
 	for _, pack := range pr.Packaging {
-		if pack.Process == nil {
-			continue
+		if pack.Process != nil && slices.ContainsFunc(pack.Process.Args, func(a string) bool { return strings.Contains(a, text) }) {
+			return true
 		}
-		for _, a := range pack.Process.Args {
-			if has(a) {
-				return true
-			}
+		if pack.Chart != nil && strings.Contains(string(pack.Chart.Values), text) {
+			return true
 		}
 	}
 	return false
@@ -275,7 +278,10 @@ func (p *planner) apply(e *slice.Element, kind change, infra, connect string, se
 		})
 		s.Leaves = &operation.Leftover{Target: e.ID, TargetName: e.Name, Infrastructure: infra, Detail: "its former deployment could not be restored"}
 	}
-	after := []string{connect}
+	var after []string
+	if e.Element == slice.MicroElement || p.speaksOfServer(e) {
+		after = append(after, connect)
+	}
 	if e.Element == slice.MicroElement {
 		if server != nil {
 			after = append(after, p.applied[server.ID])

@@ -107,9 +107,10 @@ func (s *service) prepare(ctx context.Context) error {
 // order orders one slice and waits until it runs.
 func (s *service) order(ctx context.Context, name string) (id string, err error) {
 	var made struct{ ID string }
+	little := object{"cpuMilli": 10, "memoryMiB": 32} // so that many fit one machine
 	err = s.call(ctx, "POST", "/iotSlices", object{"name": name, "tenantId": s.tenant, "instantiate": true,
-		"iotServers":  []object{{"name": "core", "product": "lite-server", "placementPolicy": object{"kinds": []string{"CLOUD"}}}},
-		"iotGateways": []object{{"name": "gw", "product": "lite-gateway", "iotServer": "core", "placementPolicy": object{"kinds": []string{"DEVICE_EDGE"}}}},
+		"iotServers":  []object{{"name": "core", "product": "lite-server", "requirements": little, "placementPolicy": object{"kinds": []string{"CLOUD"}}}},
+		"iotGateways": []object{{"name": "gw", "product": "lite-gateway", "requirements": little, "iotServer": "core", "placementPolicy": object{"kinds": []string{"DEVICE_EDGE"}}}},
 	}, &made)
 	if err != nil {
 		return "", err
