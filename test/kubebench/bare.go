@@ -37,7 +37,7 @@ type recorded struct {
 
 // record orders a slice and remembers what it is made of.
 func (s *service) record(ctx context.Context) ([]recorded, error) {
-	id, err := s.order(ctx, "recorded")
+	id, err := s.order(ctx, "recorded", compared)
 	if err != nil {
 		return nil, err
 	}

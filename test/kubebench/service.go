@@ -104,10 +104,11 @@ func (s *service) prepare(ctx context.Context) error {
 	return nil
 }
 
-// order orders one slice and waits until it runs.
-func (s *service) order(ctx context.Context, name string) (id string, err error) {
+// order orders one slice, of functions with so many milli-cores each, and waits
+// until it runs.
+func (s *service) order(ctx context.Context, name string, milli int) (id string, err error) {
 	var made struct{ ID string }
-	little := object{"cpuMilli": 10, "memoryMiB": 32} // so that many fit one machine
+	little := object{"cpuMilli": milli, "memoryMiB": 32} // so that many fit one machine
 	err = s.call(ctx, "POST", "/iotSlices", object{"name": name, "tenantId": s.tenant, "instantiate": true,
 		"iotServers":  []object{{"name": "core", "product": "lite-server", "requirements": little, "placementPolicy": object{"kinds": []string{"CLOUD"}}}},
 		"iotGateways": []object{{"name": "gw", "product": "lite-gateway", "requirements": little, "iotServer": "core", "placementPolicy": object{"kinds": []string{"DEVICE_EDGE"}}}},
@@ -133,7 +134,7 @@ func (s *service) order(ctx context.Context, name string) (id string, err error)
 // orderOne times one order, and removes the slice again.
 func (s *service) orderOne(ctx context.Context, name string) (time.Duration, error) {
 	from := time.Now()
-	if _, err := s.order(ctx, name); err != nil {
+	if _, err := s.order(ctx, name, compared); err != nil {
 		return 0, err
 	}
 	took := time.Since(from)
