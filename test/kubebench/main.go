@@ -104,16 +104,12 @@ func (b *bench) atOnce(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	for i := range n {
-		if err := b.s.remove(ctx, fmt.Sprintf("crowd-%03d", i)); err != nil {
-			return err
-		}
+	if _, err := sideBySide(n, func(i int) error { return b.s.remove(ctx, fmt.Sprintf("crowd-%03d", i)) }); err != nil {
+		return err
 	}
 	bare, err := sideBySide(n, func(i int) error { return b.s.bareUp(ctx, b.bare, fmt.Sprintf("barecrowd-%03d", i)) })
-	for i := range n {
-		err = errors.Join(err, b.s.bareDown(ctx, fmt.Sprintf("barecrowd-%03d", i)))
-	}
-	if err != nil {
+	_, gone := sideBySide(n, func(i int) error { return b.s.bareDown(ctx, fmt.Sprintf("barecrowd-%03d", i)) })
+	if err = errors.Join(err, gone); err != nil {
 		return err
 	}
 	b.row(fmt.Sprintf("%d slices at once, all running", n), fmt.Sprintf("%.2f s", ours.Seconds()), fmt.Sprintf("%.2f s", bare.Seconds()),
@@ -137,10 +133,8 @@ func (b *bench) memory(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	for i := range n {
-		if err := b.s.remove(ctx, fmt.Sprintf("watched-%03d", i)); err != nil {
-			return err
-		}
+	if _, err := sideBySide(n, func(i int) error { return b.s.remove(ctx, fmt.Sprintf("watched-%03d", i)) }); err != nil {
+		return err
 	}
 	b.row(fmt.Sprintf("memory of osmosliced (RSS) with %d slices watched", n), fmt.Sprintf("%d MiB", full>>10), "", fmt.Sprintf("%+d MiB", (full-idle)>>10), "reported")
 	return nil
