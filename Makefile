@@ -111,7 +111,7 @@ demo-k8s: prerequisites ## the demo on two real Kubernetes clusters, torn down a
 .PHONY: bench-e2e
 bench-e2e: prerequisites ## order to running on real clusters beside a bare Helm SDK
 	@go build -trimpath -o bin/kubebench ./test/kubebench
-	@test/on-clusters.sh bin/kubebench
+	@test/on-clusters.sh bin/kubebench $(BENCH_ARGS)
 
 .PHONY: bench-placement
 bench-placement: ## the placer beside the peer's search, 20 to 20,000 nodes
