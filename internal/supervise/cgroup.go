@@ -115,6 +115,7 @@ func wants(controllers []string, l Limits) bool {
 
 // make makes the groups and sets the limits; what cannot be had is noted.
 func (g *groups) make(unit string, l Limits, hs []hierarchy) {
+	*g = groups{all: g.all}
 	var cpu, memory bool
 	for _, h := range hs {
 		if len(h.controllers) > 0 {
@@ -278,13 +279,16 @@ func (g *groups) kill() {
 	g.spent = true
 }
 
-// remove removes the groups and reports whether they are gone.
+// remove removes the groups and reports whether they are gone; those that are
+// not it still knows.
 func (g *groups) remove() bool {
 	gone := true
 	for _, dir := range g.made() {
 		gone = removeGroup(dir) && gone
 	}
-	*g = groups{all: g.all}
+	if gone {
+		*g = groups{all: g.all}
+	}
 	return gone
 }
 

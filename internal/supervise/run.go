@@ -30,7 +30,7 @@ func (s *shim) start() {
 	s.retryAt = time.Time{}
 	s.log.begin()
 	if s.groups.spent {
-		s.groups.remove()
+		s.removeGroups(time.Second)
 		s.makeGroups(machineHierarchies())
 	}
 	r, err := s.fork()

@@ -280,12 +280,11 @@ func (s *shim) stop(grace time.Duration) {
 
 // leave says the last word: no process is left, now no cgroup, no socket.
 func (s *shim) leave(l net.Listener) error {
-	s.reap()
 	last := s.state()
-	last.Phase, last.Since = Stopped, time.Now()
-	if s.groups.remove() {
+	if s.removeGroups(5 * time.Second) {
 		last.Cgroups = nil
 	}
+	last.Phase, last.Since = Stopped, time.Now()
 	if !s.evicted {
 		_ = writeJSON(filepath.Join(s.dir, stateFile), last)
 	}
@@ -297,6 +296,23 @@ func (s *shim) leave(l net.Listener) error {
 		c.reply <- answer{State: last}
 	}
 	return nil
+}
+
+// removeGroups collects what ended and removes the cgroups. A process that ended
+// is a member until the kernel let go of it, and then nobody may come to sweep:
+// a shim whose directory was removed is alone.
+func (s *shim) removeGroups(within time.Duration) bool {
+	deadline := time.Now().Add(within)
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		s.reap()
+		if s.groups.remove() {
+			return true
+		}
+		if time.Now().After(deadline) {
+			return false
+		}
+		<-time.After(wait)
+	}
 }
 
 // state is the truth of now.

@@ -75,6 +75,48 @@ func removedUnder(t *testing.T, anew bool) {
 	}
 }
 
+// TestAGroupThatIsStillBusyGoes: the kernel lets go of a member after its end,
+// and a shim whose unit was removed has nobody to sweep after it.
+func TestAGroupThatIsStillBusyGoes(t *testing.T) {
+	b := serving(t, "serve")
+	b.launch()
+	st := b.ready()
+	member := exec.Command("sleep", "60")
+	if err := member.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end := func() { _ = member.Process.Kill(); _ = member.Wait() }
+	t.Cleanup(end)
+	busy := ""
+	for _, dir := range st.Cgroups {
+		if put(dir, "cgroup.procs", fmt.Sprint(member.Process.Pid)) == nil {
+			busy = dir
+		}
+	}
+	if busy == "" {
+		t.Skip("no writable cgroup here")
+	}
+	if err := os.RemoveAll(b.u.Dir); err != nil {
+		t.Fatal(err)
+	}
+	left := func() bool { return len(descendants(st.Shim.PID)) > 0 }
+	for late := time.Now().Add(time.Minute); left(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatal("the function lives on")
+		}
+	}
+	if !st.Shim.Alive() {
+		t.Errorf("the shim ended, %s is still there", busy)
+	}
+	end()
+	for late := time.Now().Add(time.Minute); st.Shim.Alive(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatal("the shim lives on")
+		}
+	}
+	b.nothingLeft()
+}
+
 func TestStopEndsAHungShim(t *testing.T) {
 	b := serving(t, "serve")
 	b.launch()
