@@ -156,7 +156,10 @@ func (h *Hub) kept(ctx context.Context, after int64) error {
 	if err != nil {
 		return err
 	}
-	if after < oldest-1 || after > newest {
+	if after > newest {
+		return ahead(after, newest)
+	}
+	if after < oldest-1 {
 		return gone(after, oldest)
 	}
 	return nil
@@ -165,6 +168,13 @@ func (h *Hub) kept(ctx context.Context, after int64) error {
 func gone(after, oldest int64) error {
 	return fault.New(fault.Gone, "events after position %d are no longer kept: read the resources again and resume at the newest", after).
 		With("Last-Event-ID", strconv.FormatInt(after, 10), strconv.FormatInt(oldest-1, 10)+" or later")
+}
+
+// ahead tells a reader of another history: the store was restored from a backup,
+// or is not the one it read from before.
+func ahead(after, newest int64) error {
+	return fault.New(fault.Gone, "event %d has not happened here, the newest is %d: read the resources again and resume at the newest", after, newest).
+		With("Last-Event-ID", strconv.FormatInt(after, 10), strconv.FormatInt(newest, 10)+" or earlier")
 }
 
 // Stream is one reader's events. C is closed at its end.

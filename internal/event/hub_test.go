@@ -77,7 +77,7 @@ func TestGone(t *testing.T) {
 	h := live(t, l, HubOptions{})
 	for _, after := range []int64{0, 9, 21} {
 		_, err := h.Subscribe(t.Context(), after, Scope{})
-		if !fault.Is(err, fault.Gone) {
+		if !fault.Is(err, fault.Gone) || strings.Contains(err.Error(), "has not happened here") != (after > 20) {
 			t.Errorf("after %d: %v, want Gone", after, err)
 		}
 	}

@@ -113,11 +113,7 @@ func (u *unit) checkSecrets(ctx context.Context, e *slice.Element, path string) 
 		return nil
 	}
 	check := func(field, ref string) error {
-		_, err := u.s.c.Secrets.Find(ctx, u.Tx, e.Tenant, ref)
-		if fault.Is(err, fault.NotFound) {
-			return fault.Field(below(path, field), ref, "the id or name of a secret of this tenant")
-		}
-		return err
+		return u.knownSecret(ctx, e.Tenant, below(path, field), ref)
 	}
 	for _, k := range slices.Sorted(maps.Keys(e.SecretRefs)) {
 		if err := check("secretRefs/"+k, e.SecretRefs[k]); err != nil {
@@ -128,6 +124,16 @@ func (u *unit) checkSecrets(ctx context.Context, e *slice.Element, path string) 
 		return nil
 	}
 	return check("credentialsRef", e.CredentialsRef)
+}
+
+// knownSecret refuses, for a field, a reference to a secret that the tenant does
+// not have.
+func (u *unit) knownSecret(ctx context.Context, tenant, field, ref string) error {
+	_, err := u.s.c.Secrets.Find(ctx, u.Tx, tenant, ref)
+	if fault.Is(err, fault.NotFound) {
+		return fault.Field(field, ref, "the id or name of a secret of this tenant")
+	}
+	return err
 }
 
 // checkSchema refuses a product whose configuration schema cannot be used.

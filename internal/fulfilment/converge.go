@@ -3,6 +3,7 @@ package fulfilment
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -193,7 +194,7 @@ func (x *convergence) devices(ctx context.Context, m *members) error {
 		}
 	}
 	var added []*slice.Device
-	for _, d := range m.devices {
+	for i, d := range m.devices {
 		o := old[d.Name]
 		delete(old, d.Name)
 		if o == nil || o.Gateway != d.Gateway && o.ProvisionedHash == "" && o.State != removing {
@@ -205,11 +206,11 @@ func (x *convergence) devices(ctx context.Context, m *members) error {
 			added = append(added, d)
 			continue
 		}
-		if err := x.device(ctx, o, d); err != nil {
+		if err := x.device(ctx, o, d, fmt.Sprintf("iotDevices/%d", i)); err != nil {
 			return err
 		}
 	}
-	if err := x.addDevices(ctx, added); err != nil {
+	if err := x.addDevices(ctx, added, m.devices); err != nil {
 		return err
 	}
 	for _, k := range slices.Sorted(maps.Keys(old)) {
@@ -220,8 +221,8 @@ func (x *convergence) devices(ctx context.Context, m *members) error {
 	return nil
 }
 
-func (x *convergence) addDevices(ctx context.Context, added []*slice.Device) error {
-	made, err := x.u.deviceSecrets(ctx, added)
+func (x *convergence) addDevices(ctx context.Context, added, said []*slice.Device) error {
+	made, err := x.u.deviceSecrets(ctx, added, said)
 	if err != nil {
 		return err
 	}
@@ -241,8 +242,9 @@ func (x *convergence) addDevices(ctx context.Context, added []*slice.Device) err
 	return x.u.insertAll(ctx, rs)
 }
 
-// device changes one that exists into one that is wanted.
-func (x *convergence) device(ctx context.Context, o, want *slice.Device) error {
+// device changes one that exists into one that is wanted; path is its place in
+// the order, for errors.
+func (x *convergence) device(ctx context.Context, o, want *slice.Device, path string) error {
 	if o.Gateway != want.Gateway {
 		return fault.New(fault.Conflict, "device %q is known to gateway %q; remove it and add it anew to move it", o.Name, o.Gateway)
 	}
@@ -251,6 +253,9 @@ func (x *convergence) device(ctx context.Context, o, want *slice.Device) error {
 	o.Magnitudes, o.Actions, o.Identity, o.Virtual = want.Magnitudes, want.Actions, want.Identity, want.Virtual
 	if want.CredentialsRef != "" {
 		o.CredentialsRef = want.CredentialsRef
+	}
+	if err := x.u.changedSecret(ctx, &was, o, path); err != nil {
+		return err
 	}
 	x.out.Resources = append(x.out.Resources, o)
 	if sameJSON(&was, o) {

@@ -43,7 +43,7 @@ func (s *Service) AddDevices(ctx context.Context, sliceID string, devices []slic
 			return Result{}, err
 		}
 		out := Result{Resources: rs, Created: true}
-		if out.Credentials, err = u.deviceSecrets(ctx, list); err != nil {
+		if out.Credentials, err = u.deviceSecrets(ctx, list, list); err != nil {
 			return Result{}, err
 		}
 		if err := u.insertAll(ctx, rs); err != nil {
@@ -109,6 +109,9 @@ func (u *unit) patchDevice(ctx context.Context, d *slice.Device, p Patch) (Resul
 	if err := u.checkDevices(ctx, sl, []*slice.Device{d}); err != nil {
 		return Result{}, err
 	}
+	if err := u.changedSecret(ctx, was, d, ""); err != nil {
+		return Result{}, err
+	}
 	out := Result{Resource: d}
 	busy := instantiated(sl) || sl.Operation != ""
 	same := deviceHash(d) == deviceHash(was)
@@ -119,6 +122,15 @@ func (u *unit) patchDevice(ctx context.Context, d *slice.Device, p Patch) (Resul
 		return out, err
 	}
 	return out, u.tell(ctx, sl, &out)
+}
+
+// changedSecret refuses a device's credential that the tenant does not have, or
+// none where there was one.
+func (u *unit) changedSecret(ctx context.Context, was, d *slice.Device, path string) error {
+	if u.s.c.Secrets == nil || d.CredentialsRef == was.CredentialsRef {
+		return nil
+	}
+	return u.knownSecret(ctx, d.Tenant, below(path, "credentialsRef"), d.CredentialsRef)
 }
 
 // RemoveDevices removes devices of one slice in bulk, by id or name.

@@ -221,3 +221,43 @@ func TestAnUnknownDeviceIsNamedByItsPlace(t *testing.T) {
 	_, err = w.svc.RemoveDevices(w.ctx, made.Resource.Head().ID, []string{"sensor", "none"}, fulfilment.Options{})
 	refused(t, "bulk delete", err, "iotDevices/1")
 }
+
+func TestAnUnknownCredentialIsNamedByItsPlace(t *testing.T) {
+	w := newWorld(t)
+	w.tenancy()
+	order := func(name string, devices ...slice.Device) fulfilment.SliceOrder {
+		o := w.order(name)
+		o.Instantiate, o.Devices = false, devices
+		return o
+	}
+	device := func(name, ref string) slice.Device {
+		return slice.Device{Meta: slice.Meta{Name: name}, Gateway: "edge", Protocol: "MQTT", CredentialsRef: ref,
+			Magnitudes: []slice.Magnitude{{Name: "temperature", Unit: "Cel"}}}
+	}
+	_, err := w.svc.CreateSlice(w.ctx, order("wrong", device("first", ""), device("second", "nobody")), fulfilment.Options{})
+	refused(t, "an order", err, "iotDevices/1/credentialsRef")
+
+	made, err := w.svc.CreateSlice(w.ctx, order("devices", device("first", ""), device("second", "")), fulfilment.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := made.Resource.Head().ID
+	_, err = w.svc.AddDevices(w.ctx, id, []slice.Device{device("third", "nobody")}, fulfilment.Options{})
+	refused(t, "one device", err, "credentialsRef")
+	_, err = w.svc.AddDevices(w.ctx, id, []slice.Device{device("third", ""), device("fourth", "nobody")}, fulfilment.Options{})
+	refused(t, "several devices", err, "iotDevices/1/credentialsRef")
+
+	there, err := w.svc.List(w.ctx, operation.Query{Kind: slice.KindIoTDevice, Parent: id, Limit: 10})
+	if err != nil || len(there.Resources) != 2 {
+		t.Fatalf("%d devices, %v", len(there.Resources), err)
+	}
+	for what, ref := range map[string]string{"a change to a secret of nobody": "nobody", "a change to none": ""} {
+		_, err = w.svc.Patch(w.ctx, slice.KindIoTDevice, there.Resources[0].Head().ID, func(r slice.Resource) error {
+			r.(*slice.Device).CredentialsRef = ref
+			return nil
+		}, fulfilment.Options{})
+		refused(t, what, err, "credentialsRef")
+	}
+	_, err = w.svc.Converge(w.ctx, order("devices", device("first", ""), device("second", "nobody")), fulfilment.Options{})
+	refused(t, "the order again", err, "iotDevices/1/credentialsRef")
+}

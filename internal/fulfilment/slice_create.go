@@ -3,6 +3,7 @@ package fulfilment
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/slice"
@@ -44,7 +45,7 @@ func (u *unit) createSlice(ctx context.Context, order *SliceOrder) (Result, erro
 		}
 	}
 	out := Result{Resource: sl, Created: true}
-	if out.Credentials, err = u.deviceSecrets(ctx, m.devices); err != nil {
+	if out.Credentials, err = u.deviceSecrets(ctx, m.devices, m.devices); err != nil {
 		return Result{}, err
 	}
 	if !order.Instantiate && order.Placement != "" {
@@ -183,18 +184,20 @@ func (m *members) resources() []slice.Resource {
 	return out
 }
 
-// deviceSecrets makes a credential for each device that names none.
-func (u *unit) deviceSecrets(ctx context.Context, devices []*slice.Device) ([]Credential, error) {
+// deviceSecrets makes a credential for each device that names none; said is the
+// list they came in, for errors.
+func (u *unit) deviceSecrets(ctx context.Context, devices, said []*slice.Device) ([]Credential, error) {
 	if u.s.c.Secrets == nil {
 		return nil, nil
 	}
 	var out []Credential
 	for _, d := range devices {
 		if d.CredentialsRef != "" {
-			if _, err := u.s.c.Secrets.Find(ctx, u.Tx, d.Tenant, d.CredentialsRef); err != nil {
-				if fault.Is(err, fault.NotFound) {
-					return nil, fault.Field("credentialsRef", d.CredentialsRef, "the id or name of a secret of this tenant")
-				}
+			path := ""
+			if len(said) > 1 {
+				path = fmt.Sprintf("iotDevices/%d", slices.Index(said, d))
+			}
+			if err := u.knownSecret(ctx, d.Tenant, below(path, "credentialsRef"), d.CredentialsRef); err != nil {
 				return nil, err
 			}
 			continue

@@ -2,6 +2,7 @@ package secret
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -214,6 +215,20 @@ func (k *Keys) newest() key {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	return k.all[len(k.all)-1]
+}
+
+// fingerprint is the HMAC-SHA256 (RFC 2104) of a text, hex, under a key drawn
+// from the file's first, which rotation leaves in its place.
+func (k *Keys) fingerprint(text string) string {
+	k.mu.RLock()
+	first := k.all[0].Key
+	k.mu.RUnlock()
+	sum := func(with []byte, text string) []byte {
+		h := hmac.New(sha256.New, with)
+		h.Write([]byte(text))
+		return h.Sum(nil)
+	}
+	return hex.EncodeToString(sum(sum(first, "fingerprint"), text))
 }
 
 // byID finds a key; one that another process has added is read from the file.

@@ -166,6 +166,11 @@ func (v *Vault) Kept(ctx context.Context, tx operation.Tx, id, owner string) ([]
 	return open(sealed, kek)
 }
 
+// Fingerprint tells texts apart without giving a guess away: what it answers, 64
+// hexadecimal digits, can be made only by who has the key file. It stays the same
+// when keys are rotated.
+func (v *Vault) Fingerprint(text string) string { return v.keys.fingerprint(text) }
+
 // Random is a random printable value of 256 bits.
 func Random() []byte {
 	b := make([]byte, 32)

@@ -205,6 +205,25 @@ func TestRotateIsResumable(t *testing.T) {
 	}
 }
 
+func TestFingerprint(t *testing.T) {
+	v, _, path := vault(t)
+	other, _, _ := vault(t)
+	was := v.Fingerprint("a")
+	if len(was) != 64 || was == v.Fingerprint("b") || was == other.Fingerprint("a") {
+		t.Errorf("%s, another text %s, another file %s", was, v.Fingerprint("b"), other.Fingerprint("a"))
+	}
+	if _, err := v.Rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := secret.LoadKeys(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now := secret.New(keys, nil).Fingerprint("a"); now != was {
+		t.Errorf("%s after a rotation, before %s", now, was)
+	}
+}
+
 func TestKeyFileTrouble(t *testing.T) {
 	v, db, path := vault(t)
 	put(t, v, db, &slice.Secret{Meta: slice.Meta{Tenant: "t", Name: "n"}}, "value")
