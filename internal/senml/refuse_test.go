@@ -224,7 +224,7 @@ func TestHostile(t *testing.T) {
 			if !errors.As(err, &e) || !e.TooBig {
 				t.Errorf("got %v, want an error marked TooBig", err)
 			}
-			if took := time.Since(start); took > time.Second {
+			if took := time.Since(start); took > 20*time.Second {
 				t.Errorf("took %s", took)
 			}
 		})

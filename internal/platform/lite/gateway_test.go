@@ -26,7 +26,7 @@ func startGateway(t *testing.T, name string) platform.Access {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := g.Close(ctx); err != nil {
 			t.Error(err)
@@ -68,7 +68,7 @@ func read(t *testing.T, a platform.Access, d platform.Device, resource string, v
 		return err
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	return c.Publish(ctx, "devices/"+d.Name+"/"+resource, 1, fmt.Append(nil, value))
 }

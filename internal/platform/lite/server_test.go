@@ -24,7 +24,7 @@ func startServer(t *testing.T) platform.Access {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := s.Close(ctx); err != nil {
 			t.Error(err)
@@ -49,7 +49,7 @@ func TestServer(t *testing.T) {
 // dial connects as the gateway of u.
 func dial(t *testing.T, u platform.Uplink) (*mqtt.Client, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	return mqtt.Dial(ctx, mqtt.ClientOptions{Address: u.Address, ClientID: u.ClientID, Username: u.Username, Password: u.Password})
 }
@@ -61,7 +61,7 @@ func deliver(t *testing.T, u platform.Uplink) error {
 		return err
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	topic := strings.ReplaceAll(u.Topic, "{seq}", "edge-1.0123456789abcdef.1.1")
 	return c.Publish(ctx, topic, 1, []byte(`[{"n":"sensor-1:temperature","u":"Cel","v":21.5}]`))
