@@ -202,7 +202,11 @@ func (s *search) reason(ds *demandState, e *elem, x *Explanation) string {
 	if e.unit.minLatency <= s.obj.LatencyBoundMS {
 		why = append(why, fmt.Sprintf("bound by latency (%g ms), drawn to the edge", e.unit.minLatency))
 	}
-	why = append(why, fmt.Sprintf("cheapest of %d fitting nodes: %s (%s), cost %.4g", x.Fitting, x.Node, kind, x.Terms.Total()))
+	among := fmt.Sprintf("cheapest of %d nodes that fit", x.Fitting)
+	if x.Fitting == 1 {
+		among = "the only node that fits"
+	}
+	why = append(why, fmt.Sprintf("%s: %s (%s), cost %.4g", among, x.Node, kind, x.Terms.Total()))
 	return strings.Join(why, "; ")
 }
 
