@@ -35,7 +35,12 @@ type Options struct {
 	Insecure bool
 	// InCluster lets connection data use the service account of the service's pod.
 	InCluster bool
-	Logger    *slog.Logger // nil: none
+	// Images looks up what images run on; nil: nodes that have them are all that
+	// is known. AskRegistries lets it ask whatever registry a chart names, not
+	// only a site's own mirror.
+	Images        ImageIndex
+	AskRegistries bool
+	Logger        *slog.Logger // nil: none
 
 	failpoint func(string) // of tests: called between the steps of Apply and Delete
 }
@@ -86,6 +91,7 @@ type member struct {
 	helm        *helm.Client
 	fingerprint string
 	look        looks
+	names       nameCache
 }
 
 // member finds or makes the client of a site's cluster; new connection data
