@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/osmoslice/osmoslice/internal/domain"
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/kube"
@@ -92,6 +94,8 @@ type member struct {
 	fingerprint string
 	look        looks
 	names       nameCache
+	nodeFact    fact[[]corev1.Node]
+	rangeFact   fact[[]string]
 }
 
 // member finds or makes the client of a site's cluster; new connection data

@@ -54,6 +54,7 @@ type Service struct {
 	memory  memory
 	surveys surveys
 	missed  sync.Map // element id to slice id: seen to differ while an operation was open
+	watched sync.Map // ids of infrastructures whose changes are told
 	refused sync.Map // operation id to the decision that placed not everything
 }
 
