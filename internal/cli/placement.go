@@ -272,6 +272,11 @@ func (s *session) printPlacement(ctx context.Context, sliceID string, body json.
 	if err := s.printTable(placementColumns, rows); err != nil {
 		return err
 	}
+	for _, i := range d.Images {
+		if i.Note != "" {
+			fmt.Fprintf(s.Out, "note: %s: %s\n", i.Element, i.Note)
+		}
+	}
 	if len(rows) > 0 {
 		fmt.Fprintf(s.Out, "cost %.4g, no placement costs less than %.4g (gap %.3g %%)\n", d.Cost, d.Bound, d.Gap)
 	}
