@@ -87,25 +87,48 @@ func (s *Service) imageFacts(sit *Situation, e *slice.Element, v *slice.Infrastr
 	if _, able := s.teller(v); !able {
 		return a, false
 	}
-	stays := e.Run != nil && sit.mayStay(e) && sit.hash(e) == e.Run.Hash
-	if stays && e.Run.Infrastructure == v.ID {
+	p := sit.packaged(e, v.Plugin)
+	if p.stays && e.Run.Infrastructure == v.ID {
 		return a, false // it runs
 	}
-	pack := early(e, sit.Products[e.ID].Packaging[v.Plugin])
-	raw, err := json.Marshal(pack)
-	if err != nil {
-		return a, false
-	}
-	q := imageQuestion{key: surveyKey{v.ID, v.Revision, sha256.Sum256(raw)}, pack: pack}
+	q := imageQuestion{key: surveyKey{v.ID, v.Revision, p.sum}, pack: p.pack}
 	a, known := s.surveys.get(q.key)
 	if !known {
-		if stays {
+		if p.stays {
 			return a, false // nobody means to move it
 		}
 		sit.unasked = append(sit.unasked, q)
 		a.err = fault.New(fault.Unavailable, "%q has not said what its images run on", v.Name)
 	}
 	return a, true
+}
+
+// packaged is an element's packaging for a plugin as it is known early, and
+// whether the element runs and stays as it is.
+type packaged struct {
+	pack  slice.Packaging
+	sum   [sha256.Size]byte
+	stays bool
+}
+
+// packaged is worked out once for every infrastructure of a plugin.
+func (s *Situation) packaged(e *slice.Element, plugin string) packaged {
+	key := [2]string{e.ID, plugin}
+	p, known := s.packs[key]
+	if known {
+		return p
+	}
+	p = packaged{pack: early(e, s.Products[e.ID].Packaging[plugin]), stays: e.Run != nil && s.mayStay(e) && s.hash(e) == e.Run.Hash}
+	raw, err := json.Marshal(p.pack)
+	if err != nil {
+		raw = []byte(err.Error()) // nothing that is stored cannot be written
+	}
+	p.sum = sha256.Sum256(raw)
+	if s.packs == nil {
+		s.packs = map[[2]string]packaged{}
+	}
+	s.packs[key] = p
+	return p
 }
 
 // early is a packaging with what is known of it before anything is placed.

@@ -41,6 +41,7 @@ type Situation struct {
 	// the questions about them that have no answer yet.
 	images  func(*slice.Element, *slice.Infrastructure) (survey, bool)
 	unasked []imageQuestion
+	packs   map[[2]string]packaged
 	// Batches of devices to be told to, or removed from, gateways.
 	Batches []batch
 	params  params
