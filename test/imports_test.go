@@ -46,6 +46,7 @@ var arrows = map[string][]string{
 	"internal/rest/...":        {nouns, ports, engines, "internal/fulfilment/...", "internal/rest/...", "models", "api/restapi/..."},
 	"internal/kube/...":        {nouns, "internal/kube/..."},
 	"internal/bundle/...":      {nouns, "internal/bundle/..."},
+	"internal/imageindex/...":  {nouns, "internal/bundle/oci"},
 	"internal/supervise":       {nouns},
 	"internal/mqtt":            {nouns},
 	"internal/lite/...":        {nouns, "internal/lite/...", "internal/mqtt"},

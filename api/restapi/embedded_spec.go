@@ -1077,6 +1077,12 @@ func init() {
             "description": "All nodes and links, as an import takes them.",
             "schema": {
               "$ref": "#/definitions/Inventory"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "Of all of it together; for If-Match of an import."
+              }
             }
           },
           "default": {
@@ -1109,6 +1115,9 @@ func init() {
           },
           {
             "$ref": "#/parameters/Prune"
+          },
+          {
+            "$ref": "#/parameters/IfMatch"
           },
           {
             "$ref": "#/parameters/DryRun"
@@ -1821,6 +1830,12 @@ func init() {
             "description": "The script in force.",
             "schema": {
               "$ref": "#/definitions/SimulationScript"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "Of the script; for If-Match."
+              }
             }
           },
           "default": {
@@ -1851,6 +1866,9 @@ func init() {
             "required": true
           },
           {
+            "$ref": "#/parameters/IfMatch"
+          },
+          {
             "$ref": "#/parameters/DryRun"
           },
           {
@@ -1867,6 +1885,12 @@ func init() {
             "description": "The script in force.",
             "schema": {
               "$ref": "#/definitions/SimulationScript"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "Of the script; for If-Match."
+              }
             }
           },
           "default": {
@@ -14391,6 +14415,12 @@ func init() {
             "description": "All nodes and links, as an import takes them.",
             "schema": {
               "$ref": "#/definitions/Inventory"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "Of all of it together; for If-Match of an import."
+              }
             }
           },
           "default": {
@@ -14429,6 +14459,13 @@ func init() {
             "description": "Delete what a list of the body does not name.",
             "name": "prune",
             "in": "query"
+          },
+          {
+            "maxLength": 1024,
+            "type": "string",
+            "description": "Do it only to this revision (RFC 9110 §13.1.1).",
+            "name": "If-Match",
+            "in": "header"
           },
           {
             "type": "boolean",
@@ -15367,6 +15404,12 @@ func init() {
             "description": "The script in force.",
             "schema": {
               "$ref": "#/definitions/SimulationScript"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "Of the script; for If-Match."
+              }
             }
           },
           "default": {
@@ -15400,6 +15443,13 @@ func init() {
             "required": true
           },
           {
+            "maxLength": 1024,
+            "type": "string",
+            "description": "Do it only to this revision (RFC 9110 §13.1.1).",
+            "name": "If-Match",
+            "in": "header"
+          },
+          {
             "type": "boolean",
             "description": "Answer what would be done, by the same code, and do nothing.",
             "name": "dryRun",
@@ -15419,6 +15469,12 @@ func init() {
             "description": "The script in force.",
             "schema": {
               "$ref": "#/definitions/SimulationScript"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "Of the script; for If-Match."
+              }
             }
           },
           "default": {

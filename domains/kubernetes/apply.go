@@ -71,7 +71,7 @@ func firstNonEmpty(s ...string) string {
 func (w *wish) intend(r *record, p progress) {
 	d := w.dep
 	n := int64(max(d.Replicas, 1))
-	r.Progress, r.Hash, r.Slice, r.Element, r.Namespace = p, d.Hash, d.Slice, d.Element, w.namespace
+	r.Progress, r.Hash, r.Slice, r.Element, r.Namespace, r.Tenant = p, d.Hash, d.Slice, d.Element, w.namespace, d.Tenant
 	r.Node, r.Chart, r.Ports = firstNonEmpty(d.NodeName, d.Node), w.chart.Name+"-"+w.chart.Version, d.Ports
 	r.Resources = domain.Resources{CPU: n * d.Resources.CPU, Memory: n * d.Resources.Memory, Storage: n * d.Resources.Storage}
 }
@@ -87,12 +87,12 @@ func (m *member) keep(ctx context.Context, r *record) (lost bool, err error) {
 	if err != nil {
 		return false, kube.Fault(err, "namespace %s cannot be read", r.Namespace)
 	}
-	found, err := m.differences(ctx, r)
+	d, err := m.deviation(ctx, r)
 	switch {
-	case fault.Is(err, fault.NotFound):
+	case fault.Is(err, fault.NotFound), err == nil && d.lost:
 		return true, nil
-	case err == nil && len(found) > 0:
-		err = m.helm.Repair(ctx, r.Namespace, r.Release)
+	case err == nil && len(d.found) > 0:
+		err = m.mend(ctx, r, d)
 	}
 	if err != nil {
 		return false, err
@@ -132,11 +132,15 @@ func (m *member) bring(h *hold, w *wish) ([]object, error) {
 			return nil, err
 		}
 	}
-	if err := m.settle(ctx, w); err != nil {
+	ns, err := m.reserve(ctx, w)
+	if err != nil {
 		return nil, err
 	}
 	m.d.o.failpoint("apply:namespace")
-	if err := m.configure(ctx, w); err != nil {
+	if err := sideBySide([]func() error{
+		func() error { return m.furnish(ctx, ns, w.labels, w.pull) },
+		func() error { return m.configure(ctx, w) },
+	}, "namespace "+w.namespace+" cannot be made ready"); err != nil {
 		return nil, err
 	}
 	m.d.o.failpoint("apply:secret")
@@ -203,18 +207,12 @@ func (m *member) expose(ctx context.Context, w *wish, manifest string) ([]object
 		return nil, err
 	}
 	inventory := make([]object, 0, len(objects))
-	var services []corev1.Service
 	for i := range objects {
-		u := &objects[i]
-		inventory = append(inventory, object{Kind: u.GetKind(), Name: u.GetName()})
-		if u.GetKind() != "Service" {
-			continue
-		}
-		var s corev1.Service
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &s); err != nil {
-			return nil, fault.New(fault.Invalid, "the chart's Service %s is not a proper object", u.GetName()).Because(err)
-		}
-		services = append(services, s)
+		inventory = append(inventory, object{Kind: objects[i].GetKind(), Name: objects[i].GetName()})
+	}
+	services, err := servicesOf(objects)
+	if err != nil {
+		return nil, err
 	}
 	n, err := m.networks(ctx)
 	if err != nil {

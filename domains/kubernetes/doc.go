@@ -28,8 +28,13 @@
 //     and swapped, its holder's requests end when its lease does, and a newer
 //     asker raises the generation before it waits for the holder.
 //   - No secret reaches Helm's values, a record, an event or a cause.
-//   - Observe answers from fresh reads, never from a cache; an unreachable cluster
-//     is Unavailable with Backoff, and costs only its own callers time.
+//   - Observe reads a release's objects anew, never from a cache (what is the
+//     same for the whole cluster, its nodes and address ranges, may be 5 s old);
+//     an unreachable cluster is Unavailable with Backoff, and costs only its own
+//     callers time.
+//   - What the driver puts around a release (the namespace's rules, quota, limits,
+//     policies, account, pull secret) is held to like the release itself: edited
+//     or deleted by hand, it is brought back or told, as the site's policy says.
 //   - A namespace is removed only with the resourceVersion at which it had no
 //     other release; an Apply changes the resourceVersion first.
 package kubernetes

@@ -17,6 +17,9 @@ const (
 	// driftPatience bounds the wait for whoever works on the release: then it is
 	// not drift that is seen, but work.
 	driftPatience = 500 * time.Millisecond
+	// explainAfter is how long a release may be on its way before it is asked why
+	// it is not ready, and how often then while no reason is found.
+	explainAfter = 4 * time.Second
 	// shownDifferences is how many are told.
 	shownDifferences = 5
 )
@@ -28,8 +31,10 @@ type looks struct {
 }
 
 type look struct {
-	at    time.Time
-	dirty bool
+	at      time.Time
+	dirty   bool
+	asked   time.Time // why it is not ready
+	trouble bool      // and a reason was found: it is asked each time
 }
 
 // due reports whether a release is to be compared now, and takes it as done.
@@ -43,7 +48,8 @@ func (l *looks) due(release string) bool {
 	if known && !was.dirty && time.Since(was.at) < driftEvery {
 		return false
 	}
-	l.m[release] = look{at: time.Now()}
+	was.at, was.dirty = time.Now(), false
+	l.m[release] = was
 	return known // one just applied is what was applied
 }
 
@@ -52,7 +58,26 @@ func (l *looks) spoken(release string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if was, known := l.m[release]; known {
-		l.m[release] = look{at: was.at, dirty: true}
+		was.dirty = true
+		l.m[release] = was
+	}
+}
+
+// unexplained reports whether it is time to ask why a release is not ready.
+func (l *looks) unexplained(release string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.m[release]
+	return was.trouble || time.Since(was.asked) >= explainAfter
+}
+
+// explained says that it was asked, and whether a reason was found.
+func (l *looks) explained(release string, found bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if was, known := l.m[release]; known {
+		was.asked, was.trouble = time.Now(), found
+		l.m[release] = was
 	}
 }
 
@@ -100,16 +125,16 @@ func (m *member) drift(ctx context.Context, r *record) (drifted, error) {
 	if !m.look.due(r.Release) {
 		return drifted{}, nil
 	}
-	found, err := m.differences(ctx, r)
+	seen, err := m.deviation(ctx, r)
 	if fault.Is(err, fault.NotFound) {
 		m.look.spoken(r.Release)
 		gone := []kube.Difference{{Object: "Helm's record of the release"}}
 		return drifted{found: gone, failed: fault.New(fault.Conflict, "only applying it again does")}, nil
 	}
-	if err != nil || len(found) == 0 {
+	if err != nil || len(seen.found) == 0 {
 		return drifted{}, err
 	}
-	d := drifted{found: found}
+	d := drifted{found: seen.found}
 	if m.c.DriftPolicy != "repair" {
 		m.look.spoken(r.Release) // told again until it is mended
 		return d, nil
@@ -122,41 +147,11 @@ func (m *member) drift(ctx context.Context, r *record) (drifted, error) {
 	if h.r.Progress != applied || h.r.Hash != r.Hash {
 		return drifted{}, h.end(nil, func(*record) {})
 	}
-	d.failed = h.end(m.helm.Repair(h.ctx, r.Namespace, r.Release), func(*record) {})
+	d.failed = h.end(m.mend(h.ctx, r, seen), func(*record) {})
 	d.repaired = d.failed == nil
-	m.d.o.Logger.Warn("release changed by another", "release", r.Release, "site", m.site.Name, "first", found[0].String(), "repaired", d.repaired)
+	if d.failed != nil {
+		m.look.spoken(r.Release)
+	}
+	m.d.o.Logger.Warn("release changed by another", "release", r.Release, "site", m.site.Name, "first", seen.found[0].String(), "repaired", d.repaired)
 	return d, nil
-}
-
-// differences compares every recorded object of a release with the live one. A
-// release that Helm does not know is NotFound.
-func (m *member) differences(ctx context.Context, r *record) ([]kube.Difference, error) {
-	manifest, _, err := m.helm.Manifest(ctx, r.Namespace, r.Release)
-	if err != nil {
-		return nil, err
-	}
-	objects, err := kube.Objects(manifest)
-	if err != nil {
-		return nil, err
-	}
-	parts := make([][]kube.Difference, len(objects))
-	calls := make([]func() error, len(objects))
-	for i := range objects {
-		calls[i] = func() error {
-			live, err := m.k.Live(ctx, &objects[i])
-			if err != nil {
-				return err
-			}
-			parts[i], err = kube.Compare(&objects[i], live, m.c.DriftIgnore)
-			return err
-		}
-	}
-	if err := sideBySide(calls, "the objects of release "+r.Release+" cannot be compared"); err != nil {
-		return nil, err
-	}
-	var out []kube.Difference
-	for _, p := range parts {
-		out = append(out, p...)
-	}
-	return out, nil
 }

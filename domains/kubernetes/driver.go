@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/osmoslice/osmoslice/internal/domain"
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/kube"
@@ -35,7 +37,12 @@ type Options struct {
 	Insecure bool
 	// InCluster lets connection data use the service account of the service's pod.
 	InCluster bool
-	Logger    *slog.Logger // nil: none
+	// Images looks up what images run on; nil: nodes that have them are all that
+	// is known. AskRegistries lets it ask whatever registry a chart names, not
+	// only a site's own mirror.
+	Images        ImageIndex
+	AskRegistries bool
+	Logger        *slog.Logger // nil: none
 
 	failpoint func(string) // of tests: called between the steps of Apply and Delete
 }
@@ -86,6 +93,9 @@ type member struct {
 	helm        *helm.Client
 	fingerprint string
 	look        looks
+	names       nameCache
+	nodeFact    fact[[]corev1.Node]
+	rangeFact   fact[[]string]
 }
 
 // member finds or makes the client of a site's cluster; new connection data

@@ -9,9 +9,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/osmoslice/osmoslice/internal/kube"
 	"github.com/osmoslice/osmoslice/internal/slice"
 )
 
@@ -28,11 +26,11 @@ func (m *member) addresses(ctx context.Context, s *seen) (addresses, error) {
 		if a.advertise != "" || a.node != "" || svc.Spec.Type != corev1.ServiceTypeNodePort || svc.Labels[labelExpose] != "true" {
 			continue
 		}
-		nodes, err := m.k.Core.CoreV1().Nodes().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+		nodes, err := m.nodes(ctx)
 		if err != nil {
-			return a, kube.Fault(err, "the nodes cannot be listed")
+			return a, err
 		}
-		a.node = nodeAddress(nodes.Items)
+		a.node = nodeAddress(nodes)
 	}
 	return a, nil
 }

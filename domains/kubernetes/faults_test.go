@@ -19,6 +19,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -272,6 +273,55 @@ func TestDrift(t *testing.T) {
 	}
 	told("a deleted Service")
 
+	// What is around the release comes back in the same way.
+	policies := m.k.Core.NetworkingV1().NetworkPolicies(ns)
+	for _, name := range []string{"slice", d.Release + "-expose"} {
+		if err := policies.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		told("the deleted NetworkPolicy " + name)
+		if _, err := policies.Get(ctx, name, metav1.GetOptions{}); err != nil {
+			t.Errorf("NetworkPolicy %s: %v", name, err)
+		}
+	}
+	if _, err := policies.Patch(ctx, "slice", types.MergePatchType, []byte(`{"spec":{"ingress":[{}]}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	told("an opened NetworkPolicy")
+	quotas := m.k.Core.CoreV1().ResourceQuotas(ns)
+	before, err := quotas.Get(ctx, "slice", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := quotas.Patch(ctx, "slice", types.MergePatchType, []byte(`{"spec":{"hard":{"pods":"9999"}}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	m.look.spoken(d.Release) // as the minute does
+	told("a changed quota")
+	if q, err := quotas.Get(ctx, "slice", metav1.GetOptions{}); err != nil || !q.Spec.Hard.Pods().Equal(*before.Spec.Hard.Pods()) {
+		t.Errorf("the quota was not brought back: %v", err)
+	}
+	if _, err := m.k.Core.CoreV1().Namespaces().Patch(ctx, ns, types.MergePatchType,
+		[]byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	m.look.spoken(d.Release)
+	told("a loosened pod security")
+	// What only the wish knows is told, and applying it again brings it back.
+	if err := m.k.Core.CoreV1().Secrets(ns).Delete(ctx, d.Release+"-config", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	m.look.spoken(d.Release)
+	f.until(t, d.Ref, "the lost configuration is told", func(st domain.Status) bool {
+		return st.Phase == domain.Degraded && strings.Contains(st.Cause, d.Release+"-config is missing")
+	})
+	d.Generation++
+	f.apply(t, d)
+	f.ready(t, d)
+	if _, err := m.k.Core.CoreV1().Secrets(ns).Get(ctx, d.Release+"-config", metav1.GetOptions{}); err != nil {
+		t.Errorf("the configuration was not brought back: %v", err)
+	}
+
 	f.site.Connection = json.RawMessage(strings.Replace(string(f.site.Connection), "{", `{"driftPolicy":"report",`, 1))
 	d.Site = f.site
 	m2, err := f.d.member(f.site)
@@ -307,6 +357,7 @@ func TestRootCauses(t *testing.T) {
 		"claim": {func(d *domain.Deployment) {
 			d.Packaging.Chart.Values = json.RawMessage(`{"images":{"main":{"reference":"docker.io/osmoslice/testbed-probe:1"}},"storage":{"persistent":true},"storageClass":"no-such-class"}`)
 		}, []string{"no-such-class"}},
+		"memory": {func(d *domain.Deployment) { d.Args = []string{"read", "/dev/zero"} }, []string{"OOMKilled", "its limit is 32Mi"}},
 		"secret": {func(d *domain.Deployment) { d.Args = []string{"read", "very-secret-token"} }, []string{"exit status 1", "•••"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -333,6 +384,57 @@ func TestRootCauses(t *testing.T) {
 			f.end(t, d)
 		})
 	}
+}
+
+// TestRootCausesBesideTheRelease: a quota of the cluster's owner, and a volume
+// that cannot be mounted.
+func TestRootCausesBesideTheRelease(t *testing.T) {
+	because := func(f *fixture, d domain.Deployment, words ...string) {
+		t.Helper()
+		st := f.until(t, d.Ref, "a cause with "+strings.Join(words, ", "), func(st domain.Status) bool {
+			return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(st.Cause, w) })
+		})
+		t.Logf("%s: %s", st.Phase, st.Cause)
+	}
+	t.Run("quota", func(t *testing.T) {
+		f := newFixture(t)
+		one, two := f.Deployment("fits"), f.Deployment("exceeds")
+		f.apply(t, one)
+		m, err := f.d.member(f.site)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "owner"}, Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"pods": resource.MustParse("1")}}}
+		if _, err := m.k.Core.CoreV1().ResourceQuotas(m.namespace(f.slice)).Create(f.ctx(t), q, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		f.ready(t, one)
+		f.apply(t, two)
+		because(f, two, "cannot make pods", "exceeded quota: owner")
+		f.end(t, one, two)
+	})
+	t.Run("mount", func(t *testing.T) {
+		f := newFixture(t)
+		d := f.Deployment("mount")
+		o := f.o
+		o.failpoint = func(point string) {
+			if point != "apply:secret" { // it is there, and nothing has mounted it
+				return
+			}
+			m, err := f.d.member(f.site)
+			if err == nil {
+				err = m.k.Core.CoreV1().Secrets(m.namespace(f.slice)).Delete(f.ctx(t), d.Release+"-config", metav1.DeleteOptions{})
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if err := New(o).Apply(f.ctx(t), d); err != nil {
+			t.Fatal(err)
+		}
+		because(f, d, "FailedMount", d.Release+"-config")
+		f.end(t, d)
+	})
 }
 
 // TestIsolation: two slices in one cluster do not reach each other, a slice

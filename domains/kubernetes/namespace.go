@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/kube"
@@ -42,11 +43,11 @@ type networks struct {
 func (m *member) networks(ctx context.Context) (networks, error) {
 	n := networks{pods: m.c.PodCIDR, services: m.c.ServiceCIDR}
 	if len(n.pods) == 0 {
-		nodes, err := m.k.Core.CoreV1().Nodes().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+		nodes, err := m.nodes(ctx)
 		if err != nil {
-			return n, kube.Fault(err, "the nodes cannot be listed")
+			return n, err
 		}
-		for _, node := range nodes.Items {
+		for _, node := range nodes {
 			n.pods = append(n.pods, node.Spec.PodCIDRs...)
 		}
 	}
@@ -55,15 +56,9 @@ func (m *member) networks(ctx context.Context) (networks, error) {
 			With("connection/podCIDR", "", "the ranges, as 10.244.0.0/16: without them slices cannot be kept apart")
 	}
 	if len(n.services) == 0 {
-		list, err := m.k.Core.NetworkingV1().ServiceCIDRs().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
-		if err == nil { // an older cluster, or no right to know: pods are what matters
-			for _, s := range list.Items {
-				n.services = append(n.services, s.Spec.CIDRs...)
-			}
-		}
+		n.services = m.serviceCIDRs(ctx)
 	}
-	slices.Sort(n.pods)
-	slices.Sort(n.services)
+	n.pods, n.services = slices.Sorted(slices.Values(n.pods)), slices.Sorted(slices.Values(n.services))
 	return n, nil
 }
 
@@ -198,34 +193,15 @@ func furniture(n networks, rs []*record, namespace string, labels map[string]str
 	return out
 }
 
-// settle makes a slice's namespace ready for a release, whose record exists.
-func (m *member) settle(ctx context.Context, w *wish) error {
-	ns, err := m.reserve(ctx, w)
-	if err != nil {
-		return err
-	}
-	return m.furnish(ctx, ns, w.labels, w.pull)
-}
-
-// reserve makes the namespace and changes its resourceVersion, so that nobody
+// reserve makes the namespace, whose record exists, and changes its resourceVersion, so that nobody
 // who saw it without this release removes it. One that is going is waited for.
 func (m *member) reserve(ctx context.Context, w *wish) (*corev1.Namespace, error) {
 	api := m.k.Core.CoreV1().Namespaces()
 	labels := spaceLabels(w.labels)
 	touched := fmt.Sprintf("%s/%d/%d", w.dep.Release, w.dep.Generation, time.Now().UnixNano())
 	for {
-		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": labels, "annotations": map[string]string{annotTouched: touched}}})
-		if err != nil {
-			return nil, fault.New(fault.Internal, "a patch cannot be written").Because(err)
-		}
-		ns, err := api.Patch(ctx, w.namespace, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: kube.FieldOwner})
-		if apierrors.IsNotFound(err) {
-			ns, err = api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace, Labels: labels,
-				Annotations: map[string]string{annotTouched: touched}}}, metav1.CreateOptions{FieldManager: kube.FieldOwner})
-			if apierrors.IsAlreadyExists(err) {
-				continue
-			}
-		}
+		ns, err := api.Apply(ctx, applycorev1.Namespace(w.namespace).WithLabels(labels).WithAnnotations(map[string]string{annotTouched: touched}),
+			metav1.ApplyOptions{FieldManager: kube.FieldOwner, Force: true})
 		if err != nil {
 			return nil, kube.Fault(err, "namespace %s cannot be made", w.namespace)
 		}
@@ -247,6 +223,13 @@ func spaceLabels(labels map[string]string) map[string]string {
 		out[k] = labels[k]
 	}
 	return out
+}
+
+// furnitureLabels are those of a namespace without the rule for pods.
+func furnitureLabels(labels map[string]string) map[string]string {
+	own := spaceLabels(labels)
+	maps.DeleteFunc(own, func(k, _ string) bool { return strings.HasPrefix(k, "pod-security") })
+	return own
 }
 
 // gone waits until a namespace that is being removed is no more.
@@ -293,9 +276,7 @@ func (m *member) furnish(ctx context.Context, ns *corev1.Namespace, labels map[s
 	if err != nil {
 		return err
 	}
-	own := spaceLabels(labels)
-	maps.DeleteFunc(own, func(k, _ string) bool { return strings.HasPrefix(k, "pod-security") })
-	objects := furniture(n, rs, ns.Name, own, pull)
+	objects := furniture(n, rs, ns.Name, furnitureLabels(labels), pull)
 	b, err := json.Marshal(objects)
 	if err != nil {
 		return fault.New(fault.Internal, "the namespace's furniture cannot be written").Because(err)

@@ -189,16 +189,29 @@ func (m *member) judge(ctx context.Context, r *record, s *seen) (domain.Status, 
 	if st.Phase == domain.Ready {
 		return st, nil
 	}
+	if !m.puzzling(r, s) {
+		return st, nil
+	}
 	if err := m.investigate(ctx, r, s); err != nil {
 		return domain.Status{}, err
 	}
-	if cause := s.cause(); cause != "" && (st.Cause == "" || st.Phase == domain.Failed) {
+	cause := s.cause()
+	m.look.explained(r.Release, cause != "")
+	if cause != "" && (st.Cause == "" || st.Phase == domain.Failed) {
 		st.Cause = blot(cause, s.secrets)
 	}
 	if st.Phase == domain.Starting && s.hopeless() {
 		st.Phase = domain.Failed
 	}
 	return st, nil
+}
+
+// puzzling reports whether a release that is not ready is worth asking why: its
+// pods tell of something wrong, there are none, or it has been on its way for
+// some time. A start that goes as it should costs the cluster no such questions.
+func (m *member) puzzling(r *record, s *seen) bool {
+	return s.hopeless() || s.cause() != "" || len(s.pods) == 0 && time.Since(r.At) > time.Second ||
+		time.Since(r.At) > explainAfter && m.look.unexplained(r.Release)
 }
 
 // investigate reads what explains a release that is not ready: events, claims,

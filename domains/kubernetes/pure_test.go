@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	netv1 "k8s.io/api/networking/v1"
@@ -111,5 +112,73 @@ func TestNodes(t *testing.T) {
 		if got := m.node(&c); !got.Unavailable || !strings.Contains(got.Reason, reason) {
 			t.Errorf("%s: %+v", reason, got)
 		}
+	}
+}
+
+// A start that goes as it should is not asked why it is not ready yet; one that
+// has something wrong is at once, and one that takes long is now and then.
+func TestPuzzling(t *testing.T) {
+	m := someMember(t, `{}`)
+	young, old := time.Now(), time.Now().Add(-time.Hour)
+	starting := aPod("a", waiting("ContainerCreating", ""))
+	m.look.due("r")
+	for name, c := range map[string]struct {
+		at   time.Time
+		pods []corev1.Pod
+		want bool
+	}{
+		"on its way":          {young, []corev1.Pod{starting}, false},
+		"no image":            {young, []corev1.Pod{aPod("a", waiting("ErrImagePull", "x"))}, true},
+		"crashed":             {young, []corev1.Pod{aPod("a", crashed("Error", 1, 1, ""))}, true},
+		"no pods at all":      {young.Add(-2 * time.Second), nil, true},
+		"no pods yet":         {young, nil, false},
+		"on its way for long": {old, []corev1.Pod{starting}, true},
+	} {
+		if got := m.puzzling(&record{Release: "r", At: c.at}, &seen{pods: c.pods}); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+	long := func() bool { return m.puzzling(&record{Release: "r", At: old}, &seen{pods: []corev1.Pod{starting}}) }
+	m.look.explained("r", false)
+	if long() {
+		t.Error("asked again at once although there was no answer")
+	}
+	m.look.explained("r", true)
+	if !long() {
+		t.Error("not asked again although there was an answer")
+	}
+}
+
+// A holder's sign of life in a record is no news; its end, or a newer wish, is.
+func TestSignsOfLifeAreNoNews(t *testing.T) {
+	w := &watching{m: someMember(t, `{}`), refs: map[string]domain.Ref{}, pending: map[string]domain.Ref{}, wake: make(chan struct{}, 1)}
+	h := w.handler("configmaps")
+	meta := func(version, ref, state string) *metav1.PartialObjectMetadata {
+		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "r", ResourceVersion: version,
+			Labels: map[string]string{labelRelease: "r", labelState: state}, Annotations: map[string]string{annotRef: ref}}}
+	}
+	one, two := `{"slice":"s","generation":1}`, `{"slice":"s","generation":2}`
+	for name, c := range map[string]struct {
+		to   *metav1.PartialObjectMetadata
+		news bool
+	}{
+		"sign of life": {meta("2", one, "live"), false},
+		"newer wish":   {meta("2", two, "live"), true},
+		"deleted":      {meta("2", one, "deleted"), true},
+	} {
+		w.pending = map[string]domain.Ref{}
+		h.OnUpdate(meta("1", one, "live"), c.to)
+		if got := len(w.pending) > 0; got != c.news {
+			t.Errorf("%s: told %v, want %v", name, got, c.news)
+		}
+	}
+	// What is around the releases of a slice concerns each of them, and no other.
+	w.refs = map[string]domain.Ref{"a": {Slice: "s"}, "b": {Slice: "s"}, "c": {Slice: "other"}}
+	w.pending = map[string]domain.Ref{}
+	around := w.aroundHandler("networkpolicies")
+	gone := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "slice", Labels: map[string]string{labelSlice: "s"}}}
+	around.OnDelete(gone)
+	if len(w.pending) != 2 || w.pending["c"].Slice != "" {
+		t.Errorf("told %v", w.pending)
 	}
 }

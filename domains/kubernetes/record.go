@@ -35,6 +35,7 @@ type record struct {
 	Slice      string           `json:"slice"`
 	Element    string           `json:"element"`
 	Release    string           `json:"release"`
+	Tenant     string           `json:"tenant,omitempty"`
 	Namespace  string           `json:"namespace,omitempty"`
 	Node       string           `json:"node,omitempty"`
 	Chart      string           `json:"chart,omitempty"` // name-version

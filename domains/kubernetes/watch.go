@@ -40,6 +40,12 @@ var watchedKinds = []schema.GroupVersionResource{
 	{Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"},
 }
 
+// furnitureKinds are those of a namespace's furniture.
+var furnitureKinds = []schema.GroupVersionResource{
+	{Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"}, {Version: "v1", Resource: "resourcequotas"},
+	{Version: "v1", Resource: "limitranges"}, {Version: "v1", Resource: "serviceaccounts"},
+}
+
 // Watch tells changes of the site's releases: their objects, pods and records.
 // A cluster that does not answer is tried again with growing pauses, and all
 // that was missed is told then. It ends with its context, or when the site's
@@ -68,8 +74,22 @@ func (d *Driver) Watch(ctx context.Context, s domain.Site, changed chan<- domain
 			return fault.New(fault.Internal, "cannot watch").Because(err)
 		}
 	}
-	factory.Start(ctx.Done())
-	defer factory.Shutdown()
+	around := metadatainformer.NewFilteredSharedInformerFactory(client, 0, metav1.NamespaceAll, func(o *metav1.ListOptions) {
+		o.LabelSelector = "!" + labelRelease + "," + labelSite + "=" + labelValue(s.ID)
+	})
+	for _, kind := range furnitureKinds {
+		inf := around.ForResource(kind).Informer()
+		if err := inf.SetTransform(slim); err != nil {
+			return fault.New(fault.Internal, "cannot watch").Because(err)
+		}
+		if _, err := inf.AddEventHandler(w.aroundHandler(kind.Resource)); err != nil {
+			return fault.New(fault.Internal, "cannot watch").Because(err)
+		}
+	}
+	for _, f := range []metadatainformer.SharedInformerFactory{factory, around} {
+		f.Start(ctx.Done())
+		defer f.Shutdown()
+	}
 	defer cancel()
 	return w.run(ctx, changed)
 }
@@ -80,7 +100,7 @@ func slim(o any) (any, error) {
 		p.ManagedFields, p.OwnerReferences, p.Finalizers = nil, nil, nil
 		p.Annotations = map[string]string{annotRef: p.Annotations[annotRef]}
 		maps.DeleteFunc(p.Labels, func(k, _ string) bool {
-			return k != labelRelease && k != labelSlice && k != labelElement
+			return k != labelRelease && k != labelSlice && k != labelElement && k != labelState
 		})
 	}
 	return o, nil
@@ -111,10 +131,52 @@ func (w *watching) handler(kind string) cache.ResourceEventHandler {
 		UpdateFunc: func(a, b any) {
 			old, ok := a.(*metav1.PartialObjectMetadata)
 			now, both := b.(*metav1.PartialObjectMetadata)
+			if ok && both && kind == "configmaps" && old.Annotations[annotRef] == now.Annotations[annotRef] && old.Labels[labelState] == now.Labels[labelState] {
+				return // a holder's sign of life, or its end
+			}
 			if ok && both && old.ResourceVersion != now.ResourceVersion {
 				tell(b, old.Generation != now.Generation || now.Generation == 0)
 			}
 		},
+	}
+}
+
+// aroundHandler hears of a namespace's furniture. A quota's status changes with
+// every pod, so its edits are left to the comparison that is due each minute.
+func (w *watching) aroundHandler(kind string) cache.ResourceEventHandler {
+	tell := func(o any) {
+		if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
+			o = gone.Obj
+		}
+		if p, ok := o.(*metav1.PartialObjectMetadata); ok {
+			w.unfurnished(p.Labels[labelSlice])
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{
+		DeleteFunc: tell,
+		UpdateFunc: func(a, b any) {
+			old, ok := a.(*metav1.PartialObjectMetadata)
+			now, both := b.(*metav1.PartialObjectMetadata)
+			if ok && both && kind != "resourcequotas" && old.ResourceVersion != now.ResourceVersion {
+				tell(b)
+			}
+		},
+	}
+}
+
+// unfurnished says of every release of a slice that what is around it changed.
+func (w *watching) unfurnished(slice string) {
+	w.mu.Lock()
+	for release, ref := range w.refs {
+		if labelValue(ref.Slice) == slice {
+			w.pending[release] = ref
+			w.m.look.spoken(release)
+		}
+	}
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
 	}
 }
 

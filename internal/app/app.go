@@ -220,7 +220,7 @@ func (a *App) northbound(vault *secret.Vault, guard *event.Guard) error {
 		BodyBytes: a.c.Limits.BodyBytes, RatePerSecond: a.c.Limits.RatePerSecond, RateBurst: a.c.Limits.RateBurst, Log: a.log,
 	}.With(a.service)
 	if a.plugins.simulated != nil {
-		deps.Simulations = simulations{a.plugins.simulated}
+		deps.Simulations = &simulations{d: a.plugins.simulated}
 	}
 	api, err := rest.New(deps)
 	if err != nil {

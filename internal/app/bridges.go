@@ -2,9 +2,12 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/osmoslice/osmoslice/domains/simulated"
@@ -89,24 +92,42 @@ func (a audit) Audits(ctx context.Context, q rest.AuditQuery) ([]slice.AuditReco
 
 // simulations scripts simulated sites for rest; the scripts set by API are the
 // driver's to keep.
-type simulations struct{ d *simulated.Driver }
+type simulations struct {
+	d  *simulated.Driver
+	mu sync.Mutex // between looking at what is in force and replacing it
+}
 
-func (s simulations) Script(ctx context.Context, infrastructure string) ([]byte, error) {
+func (s *simulations) Script(ctx context.Context, infrastructure string) ([]byte, int64, error) {
 	script, err := s.d.InForce(ctx, infrastructure)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	b, err := json.Marshal(script)
 	if err != nil {
-		return nil, fault.New(fault.Internal, "the script cannot be written").Because(err)
+		return nil, 0, fault.New(fault.Internal, "the script cannot be written").Because(err)
 	}
-	return b, nil
+	sum := sha256.Sum256(b)
+	return b, int64(binary.BigEndian.Uint64(sum[:])>>1) | 1, nil
 }
 
-func (s simulations) SetScript(ctx context.Context, infrastructure string, raw []byte, dry bool) error {
+func (s *simulations) SetScript(ctx context.Context, infrastructure string, raw []byte, ifMatch int64, dry bool) error {
 	script, err := simulated.ParseScript(raw)
-	if err != nil || dry {
+	if err != nil {
 		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ifMatch != 0 {
+		_, now, err := s.Script(ctx, infrastructure)
+		if err != nil {
+			return err
+		}
+		if now != ifMatch {
+			return fault.New(fault.PreconditionFailed, "the script in force has revision %d, not %d", now, ifMatch)
+		}
+	}
+	if dry {
+		return nil
 	}
 	return s.d.Script(ctx, infrastructure, script)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/osmoslice/osmoslice/internal/config"
 	"github.com/osmoslice/osmoslice/internal/domain"
 	"github.com/osmoslice/osmoslice/internal/fulfilment"
+	"github.com/osmoslice/osmoslice/internal/imageindex"
 	"github.com/osmoslice/osmoslice/internal/platform/edgex"
 	"github.com/osmoslice/osmoslice/internal/platform/lite"
 	"github.com/osmoslice/osmoslice/internal/platform/mainflux"
@@ -67,7 +68,8 @@ func newPlugins(c config.Config, log *slog.Logger) (plugins, error) {
 }
 
 func kubernetesOptions(c config.Kubernetes, log *slog.Logger) kubernetes.Options {
-	o := kubernetes.Options{Charts: []fs.FS{charts.Files()}, Exec: c.ExecPlugins, Insecure: c.Insecure, InCluster: c.InCluster, Logger: log}
+	o := kubernetes.Options{Charts: []fs.FS{charts.Files()}, Exec: c.ExecPlugins, Insecure: c.Insecure, InCluster: c.InCluster, Logger: log,
+		Images: imageindex.New(imageindex.Options{Dir: c.ImageDir}), AskRegistries: c.Registries}
 	if c.ChartDir != "" {
 		o.Charts = append(o.Charts, os.DirFS(c.ChartDir))
 	}

@@ -42,6 +42,11 @@ type decision struct {
 	} `json:"waiting"`
 	Explanations []explanation `json:"explanations"`
 	Refused      []struct{ Element, Infrastructure, Reason string }
+	// Images are what was known, and in Note what was not, of a member's images.
+	Images []struct {
+		Element, Image, Note, From string
+		Architectures              []string
+	} `json:"images"`
 }
 
 type explanation struct {
@@ -267,6 +272,11 @@ func (s *session) printPlacement(ctx context.Context, sliceID string, body json.
 	if err := s.printTable(placementColumns, rows); err != nil {
 		return err
 	}
+	for _, i := range d.Images {
+		if i.Note != "" {
+			fmt.Fprintf(s.Out, "note: %s: %s\n", i.Element, i.Note)
+		}
+	}
 	if len(rows) > 0 {
 		fmt.Fprintf(s.Out, "cost %.4g, no placement costs less than %.4g (gap %.3g %%)\n", d.Cost, d.Bound, d.Gap)
 	}
@@ -310,6 +320,15 @@ func (s *session) printWhyNot(ctx context.Context, sliceID string, body json.Raw
 		for _, r := range d.Refused {
 			if r.Element == e.Element || r.Element == called.of(e.Element) {
 				fmt.Fprintf(s.Out, "  not at %s: %s\n", called.of(r.Infrastructure), called.in(r.Reason))
+			}
+		}
+		for _, i := range d.Images {
+			switch {
+			case i.Element != e.Element && i.Element != called.of(e.Element):
+			case i.Note != "":
+				fmt.Fprintf(s.Out, "  note: %s\n", i.Note)
+			default:
+				fmt.Fprintf(s.Out, "  image %s: for %s (%s)\n", i.Image, strings.Join(i.Architectures, ", "), i.From)
 			}
 		}
 	}

@@ -100,6 +100,8 @@ type Kubernetes struct {
 	ExecPlugins []string `key:"execplugins" help:"credential plugins that kubeconfigs may run, whole command lines, as gke-gcloud-auth-plugin"`
 	InCluster   bool     `key:"incluster" help:"let connection data use the service account of this program's own pod"`
 	Insecure    bool     `key:"insecure" help:"accept kubeconfigs that do not prove who the API server is; for trials"`
+	ImageDir    string   `key:"imagedir" help:"folder of OCI archives that say what images run on, for sites that are loaded from them"`
+	Registries  bool     `key:"askregistries" help:"ask whatever registry a chart names what its images run on; else only an infrastructure's own mirror is asked"`
 }
 
 // Simulated configures the simulated plugin.

@@ -144,6 +144,26 @@ type Difference struct {
 	After  string // JSON; empty: it would go
 }
 
+// ImageTeller is the optional ability to tell, before anything is placed, on
+// which architectures the images of a function run. It ends with ctx. What
+// cannot be found out is told as not known, never left out.
+type ImageTeller interface {
+	Images(ctx context.Context, s Site, p slice.Packaging) ([]Image, error)
+}
+
+// Image is one image of a function, as its site would pull it.
+type Image struct {
+	Name string `json:"image"` // with registry, repository and tag
+	// Architectures (GOARCH words) on which it is known to run, sorted.
+	Architectures []string `json:"architectures,omitempty"`
+	// Known tells that Architectures are all there are; else it may run on
+	// others, too, and Unknown says why that is not known.
+	Known   bool   `json:"known"`
+	Unknown string `json:"unknown,omitempty"`
+	// From is who says so: a registry, an archive, a node that has it.
+	From string `json:"from,omitempty"`
+}
+
 // Plugin is a driver with its name and the JSON Schema of its connection data.
 type Plugin struct {
 	Name    string // "host", "kubernetes", "simulated"

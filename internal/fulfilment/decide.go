@@ -27,6 +27,9 @@ type place struct {
 type decided struct {
 	placement.Decision
 	Refused []refusal `json:"refused,omitempty"`
+	// Images say of each placed element what was known of its images, and what
+	// was not.
+	Images []imageNote `json:"images,omitempty"`
 }
 
 // refusal is why an infrastructure was no candidate for an element.
@@ -69,23 +72,27 @@ func (p *placer) decide(ctx context.Context, tx operation.Tx, sit *Situation, op
 	if err != nil {
 		return err
 	}
-	doc, err := json.Marshal(decided{Decision: *d, Refused: few(q.refusals)})
-	if err != nil {
-		return fault.New(fault.Internal, "a decision cannot be stored").Because(err)
-	}
+	sit.Places = map[string]place{}
 	if !d.Feasible() {
 		if before != nil {
 			return before.broken(sit, d)
 		}
+		doc, err := p.document(sit, d, &q)
+		if err != nil {
+			return err
+		}
 		return &infeasible{noPlace(sit, d, q.refusals), doc}
 	}
-	sit.Places = map[string]place{}
 	for _, a := range d.Outcomes[0].Placement {
 		n := p.nodes[a.Node]
 		if n == nil {
 			return fault.New(fault.Conflict, "node %s has gone", a.Node).Retrying(fault.Now)
 		}
 		sit.Places[a.Element] = place{p.infra[n.Infrastructure], n}
+	}
+	doc, err := p.document(sit, d, &q)
+	if err != nil {
+		return err
 	}
 	if before != nil {
 		doc = before.decision(sit)
@@ -98,6 +105,15 @@ func (p *placer) decide(ctx context.Context, tx operation.Tx, sit *Situation, op
 		return err
 	}
 	return tx.PutDecision(ctx, operationID, sit.Slice.ID, doc)
+}
+
+// document is a decision as it is stored.
+func (p *placer) document(sit *Situation, d *placement.Decision, q *question) (json.RawMessage, error) {
+	doc, err := json.Marshal(decided{Decision: *d, Refused: few(q.refusals), Images: p.imageNotes(sit)})
+	if err != nil {
+		return nil, fault.New(fault.Internal, "a decision cannot be stored").Because(err)
+	}
+	return doc, nil
 }
 
 // credit is what a decision may count as free although the ledger counts it as

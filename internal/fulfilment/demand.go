@@ -108,7 +108,7 @@ func (p *placer) element(sit *Situation, e *slice.Element, q *question) (placeme
 	for _, k := range kinds {
 		el.AllowedKinds = append(el.AllowedKinds, topology.Kind(k))
 	}
-	allowed, all := p.infrastructures(sit, e, q)
+	allowed, all := p.infrastructures(sit, e, &el, q)
 	switch {
 	case len(allowed) == 0:
 		return el, p.nowhere(e, q)
@@ -167,7 +167,7 @@ func (p *placer) usable(infrastructure, tenant string) bool {
 
 // infrastructures lists where an element may go; all tells that there is no
 // other registered one with nodes.
-func (p *placer) infrastructures(sit *Situation, e *slice.Element, q *question) (allowed []string, all bool) {
+func (p *placer) infrastructures(sit *Situation, e *slice.Element, el *placement.Element, q *question) (allowed []string, all bool) {
 	all = true
 	for _, id := range p.order {
 		v := p.infra[id]
@@ -182,6 +182,11 @@ func (p *placer) infrastructures(sit *Situation, e *slice.Element, q *question) 
 		}
 		if len(p.nodesOf[id]) == 0 {
 			q.refusals = append(q.refusals, refusal{e.Name, v.Name, "it has no nodes"})
+			continue
+		}
+		if why := p.imageRules(sit, e, v, el); why != "" {
+			all = false
+			q.refusals = append(q.refusals, refusal{e.Name, v.Name, why})
 			continue
 		}
 		allowed = append(allowed, id)

@@ -3,6 +3,7 @@ package fulfilment
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/osmoslice/osmoslice/internal/domain"
 	"github.com/osmoslice/osmoslice/internal/fault"
@@ -159,7 +160,20 @@ func (s *Service) doApply(ctx context.Context, c operation.Call, a deployArgs, r
 			return operation.Outcome{Verdict: true}, fault.New(fault.Unavailable, "%s has gone from %s", c.Step.TargetName, d.Site.Name).Retrying(fault.Backoff)
 		}
 	}
-	return operation.Outcome{Progress: progress(st)}, nil
+	return operation.Outcome{Progress: progress(st), After: s.lookAfter(a.Infrastructure)}, nil
+}
+
+// watchedLook is when an installation is looked at although its site's watch
+// said nothing.
+const watchedLook = 2 * time.Second
+
+// lookAfter is when to look at an accepted installation again: a site that tells
+// changes itself is not asked meanwhile. 0: soon, then less and less often.
+func (s *Service) lookAfter(infrastructure string) time.Duration {
+	if _, watched := s.watched.Load(infrastructure); watched {
+		return watchedLook
+	}
+	return 0
 }
 
 func progress(st domain.Status) string {

@@ -2,9 +2,12 @@ package fulfilment
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/osmoslice/osmoslice/internal/fault"
 	"github.com/osmoslice/osmoslice/internal/operation"
@@ -39,6 +42,9 @@ func (s *Service) Import(ctx context.Context, infrastructureID string, in Invent
 		if err != nil {
 			return Result{}, err
 		}
+		if err := u.unseen(ctx, parent, o); err != nil {
+			return Result{}, err
+		}
 		x := &importing{u: u, parent: parent, prune: in.Prune, nodes: map[string]string{}}
 		nodes := make([]slice.Resource, len(in.Nodes))
 		for k := range in.Nodes {
@@ -61,6 +67,38 @@ func (s *Service) Import(ctx context.Context, infrastructureID string, in Invent
 		return Result{}, err
 	})
 	return out, err
+}
+
+// InventoryRevision changes when a node or link among those given does, or comes,
+// or goes; their order is of no account.
+func InventoryRevision(all []slice.Resource) int64 {
+	lines := make([]string, len(all))
+	for k, r := range all {
+		lines[k] = r.Head().ID + " " + strconv.FormatInt(r.Head().Revision, 10) + "\n"
+	}
+	slices.Sort(lines)
+	sum := sha256.Sum256([]byte(strings.Join(lines, "")))
+	return int64(binary.BigEndian.Uint64(sum[:])>>1) | 1
+}
+
+// unseen refuses an import whose caller has not seen the nodes and links as they
+// are.
+func (u *unit) unseen(ctx context.Context, parent slice.Resource, o Options) error {
+	if o.IfMatch == 0 {
+		return nil
+	}
+	var all []slice.Resource
+	for _, k := range []slice.Kind{slice.KindNode, slice.KindLink} {
+		rs, err := listAll(ctx, u.Tx, operation.Query{Kind: k, Parent: parent.Head().ID}, u.s.c.Marker)
+		if err != nil {
+			return err
+		}
+		all = append(all, rs...)
+	}
+	if now := InventoryRevision(all); now != o.IfMatch {
+		return fault.New(fault.PreconditionFailed, "the inventory of %q has revision %d, not %d", parent.Head().Name, now, o.IfMatch)
+	}
+	return nil
 }
 
 // importing is one import.

@@ -52,7 +52,9 @@ type Service struct {
 	backlog backlog
 	poke    func(element string)
 	memory  memory
+	surveys surveys
 	missed  sync.Map // element id to slice id: seen to differ while an operation was open
+	watched sync.Map // ids of infrastructures whose changes are told
 	refused sync.Map // operation id to the decision that placed not everything
 }
 
@@ -60,6 +62,7 @@ var (
 	_ operation.Executor  = (*Service)(nil)
 	_ operation.Forgetter = (*Service)(nil)
 	_ operation.Follower  = (*Service)(nil)
+	_ operation.Preparer  = (*Service)(nil)
 )
 
 func (s *Service) now() time.Time { return s.c.Clock().UTC() }

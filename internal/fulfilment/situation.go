@@ -37,6 +37,11 @@ type Situation struct {
 	Basis *basis
 	// ProveWithin bounds the wait for a synthetic reading.
 	ProveWithin time.Duration
+	// images answers what is known of an element's images at a place; unasked are
+	// the questions about them that have no answer yet.
+	images  func(*slice.Element, *slice.Infrastructure) (survey, bool)
+	unasked []imageQuestion
+	packs   map[[2]string]packaged
 	// Batches of devices to be told to, or removed from, gateways.
 	Batches []batch
 	params  params
@@ -175,6 +180,7 @@ func (s *Service) situation(ctx context.Context, tx operation.Tx, op *operation.
 		Type: op.Type, Operation: op.ID, ProveWithin: firstOf(s.c.ProveWithin, proveWithin), Slice: sl, params: p, Plugins: map[string]bool{}, Able: s.able,
 		Products: map[string]*slice.Product{}, Needs: map[string]slice.Requirements{}, Sites: map[string]*slice.Infrastructure{},
 	}
+	sit.images = func(e *slice.Element, v *slice.Infrastructure) (survey, bool) { return s.imageFacts(sit, e, v) }
 	for name := range s.c.Plugins {
 		sit.Plugins[name] = true
 	}

@@ -19,6 +19,7 @@ type unit struct {
 	changes []Change
 	started *operation.Operation
 	looked  bool // the placer's picture followed this transaction
+	unasked []imageQuestion
 }
 
 func (u *unit) note(verb string, r slice.Resource) {
@@ -98,7 +99,17 @@ var errDry = errors.New("dry run")
 // write runs a use case in one transaction; with DryRun the operation it starts
 // is planned in it, and everything is taken back.
 func (s *Service) write(ctx context.Context, o Options, fn func(ctx context.Context, u *unit) (Result, error)) (Result, error) {
+	out, unasked, err := s.writeOnce(ctx, o, fn, false)
+	if err == nil && len(unasked) > 0 { // a preview that lacked what sites can tell
+		s.survey(ctx, unasked)
+		out, _, err = s.writeOnce(ctx, o, fn, true)
+	}
+	return out, err
+}
+
+func (s *Service) writeOnce(ctx context.Context, o Options, fn func(ctx context.Context, u *unit) (Result, error), asked bool) (Result, []imageQuestion, error) {
 	var out Result
+	var unasked []imageQuestion
 	var changes []Change
 	looked := false
 	var questions []siteQuestion
@@ -114,14 +125,17 @@ func (s *Service) write(ctx context.Context, o Options, fn func(ctx context.Cont
 			return nil
 		}
 		out = Result{Resource: res.Resource, Created: res.Created, Preview: u.preview(ctx)}
-		questions = u.questions(ctx, out.Preview)
+		questions, unasked = u.questions(ctx, out.Preview), u.unasked
 		return errDry
 	})
 	if err != nil && !errors.Is(err, errDry) {
 		if looked { // perhaps at what others had not committed
 			s.Forget()
 		}
-		return Result{}, err
+		return Result{}, nil, err
+	}
+	if len(unasked) > 0 && !asked {
+		return out, unasked, nil // it is asked again, with their answers
 	}
 	if out.Preview != nil {
 		out.Preview.Differences = askSites(ctx, questions)
@@ -130,7 +144,7 @@ func (s *Service) write(ctx context.Context, o Options, fn func(ctx context.Cont
 	if slices.ContainsFunc(changes, func(c Change) bool { return c.Kind == slice.KindAPIKey }) {
 		s.keys.clear()
 	}
-	return out, nil
+	return out, nil, nil
 }
 
 // preview plans the started operation by the code that will plan it.
@@ -150,7 +164,7 @@ func (u *unit) preview(ctx context.Context) *Preview {
 	if err == nil {
 		sit.Dry = true
 		steps, err = u.s.plan(ctx, u.Tx, sit, &op)
-		p.basis, p.slice = sit.Basis, sit.Slice
+		p.basis, p.slice, u.unasked = sit.Basis, sit.Slice, sit.unasked
 	}
 	if d, derr := u.Decision(ctx, op.ID); derr == nil {
 		p.Decision = d

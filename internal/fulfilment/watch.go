@@ -184,6 +184,8 @@ func (w *watch) hear(ctx context.Context, id string, site *watched, watcher doma
 	changed := make(chan domain.Ref, 64)
 	ended := make(chan struct{})
 	if err == nil {
+		w.s.watched.Store(id, true)
+		defer w.s.watched.Delete(id)
 		go func() { defer close(ended); _ = watcher.Watch(ctx, at, changed) }()
 	} else {
 		close(ended)

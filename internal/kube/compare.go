@@ -70,7 +70,7 @@ func Compare(want, live *unstructured.Unstructured, ignore Ignore) ([]Difference
 		return nil, fault.New(fault.Internal, "%s cannot be compared", name).Because(err)
 	}
 	var out []Difference
-	leaves(fields, "", func(path string, v any) {
+	leaves(fields, "", false, func(path string, v any) {
 		if ignore.covers(want.GetKind(), path) {
 			return
 		}
@@ -151,18 +151,20 @@ func withoutNull(v any) {
 	}
 }
 
-// leaves visits the fields of a patch, its directives left out.
-func leaves(v any, path string, visit func(string, any)) {
-	m, ok := v.(map[string]any)
-	if !ok {
-		if list, ok := v.([]any); ok && len(list) > 0 {
-			if _, objects := list[0].(map[string]any); objects {
-				for _, x := range list {
-					leaves(x, path+"/"+element(x), visit)
-				}
-				return
+// leaves visits the fields of a patch, its directives left out. whole: v is part
+// of a list that the patch replaces as a whole, where an empty object is
+// something; elsewhere in a patch it changes nothing.
+func leaves(v any, path string, whole bool, visit func(string, any)) {
+	if list, ok := v.([]any); ok && len(list) > 0 {
+		if _, objects := list[0].(map[string]any); objects {
+			for _, x := range list {
+				leaves(x, path+"/"+element(x), whole, visit)
 			}
+			return
 		}
+	}
+	m, ok := v.(map[string]any)
+	if !ok || len(m) == 0 && whole {
 		visit(path, v)
 		return
 	}
@@ -174,7 +176,9 @@ func leaves(v any, path string, visit func(string, any)) {
 		if path != "" {
 			next = path + "/" + next
 		}
-		leaves(x, next, visit)
+		_, list := x.([]any)
+		_, merged := m["$setElementOrder/"+k]
+		leaves(x, next, whole || list && !merged, visit)
 	}
 }
 

@@ -30,6 +30,11 @@ apiVersion: example.dev/v1
 kind: Thing
 metadata: {name: t}
 spec: {size: 3, list: [1, 2]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: np}
+spec: {podSelector: {}, policyTypes: [Ingress], ingress: [{from: [{podSelector: {}}]}]}
 `
 
 func object(t *testing.T, manifest string, i int) *unstructured.Unstructured {
@@ -92,6 +97,9 @@ func TestCompare(t *testing.T) {
 		{"a label added", 0, func(u *unstructured.Unstructured) { u.SetLabels(map[string]string{"a": "b", "c": "d"}) }, nil, ""},
 		{"secret as recorded", 1, func(*unstructured.Unstructured) {}, nil, ""},
 		{"secret edited", 1, func(u *unstructured.Unstructured) { set(u, "b3RoZXI=", "data", "password") }, nil, "Secret s: data/password was changed"},
+		{"policy as recorded", 3, func(*unstructured.Unstructured) {}, nil, ""},
+		{"policy opened", 3, func(u *unstructured.Unstructured) { set(u, []any{map[string]any{}}, "spec", "ingress") }, nil, "NetworkPolicy np: spec/ingress/?/from/?/podSelector is not {}"},
+		{"policy closed", 3, func(u *unstructured.Unstructured) { unstructured.RemoveNestedField(u.Object, "spec", "ingress") }, nil, "NetworkPolicy np: spec/ingress/?/from/?/podSelector is not {}"},
 		{"unknown kind as recorded", 2, func(*unstructured.Unstructured) {}, nil, ""},
 		{"unknown kind edited", 2, func(u *unstructured.Unstructured) { set(u, int64(4), "spec", "size") }, Ignore{"*:metadata"}, "Thing t: spec/size is not 3"},
 	} {

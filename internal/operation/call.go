@@ -36,6 +36,7 @@ type call struct {
 	tenant  string
 	queued  bool
 	running bool
+	poked   bool // while it ran: what it saw may be out of date
 	stopped bool
 	looks   int
 	told    string // the progress last passed on
@@ -98,6 +99,11 @@ func (r *Runner) pumpLocked(name string, s *site) {
 			c.f.inbox = append(c.f.inbox, message{ev: Event{Kind: StepQueued, Step: c.step.ID, Call: c.number}})
 		}
 		r.out++
+		c.poked = false
+		if r.underWay[c.step.Target] == nil {
+			r.underWay[c.step.Target] = map[*call]bool{}
+		}
+		r.underWay[c.step.Target][c] = true
 		r.calls.Go(func() { r.run(c) })
 	}
 	if s.empty() {
@@ -138,6 +144,9 @@ func (r *Runner) run(c *call) {
 	defer r.mu.Unlock()
 	r.out--
 	c.running = false
+	if delete(r.underWay[c.step.Target], c); len(r.underWay[c.step.Target]) == 0 {
+		delete(r.underWay, c.step.Target)
+	}
 	if s := r.sites[c.site]; s != nil {
 		s.running--
 		r.pumpLocked(c.site, s)
@@ -215,6 +224,9 @@ func (r *Runner) lookLaterLocked(c *call, after time.Duration, progress string) 
 			after = slowLook
 		}
 	}
+	if c.poked {
+		after = firstLook
+	}
 	c.looks++
 	if progress != "" && progress != c.told {
 		c.told = progress
@@ -249,9 +261,12 @@ func (r *Runner) unpollLocked(c *call) {
 }
 
 // Poke says that something changed about a target (an element's id): accepted
-// calls for it are looked at now.
+// calls for it are looked at now, or again as soon as they have been.
 func (r *Runner) Poke(target string) {
 	r.mu.Lock()
+	for c := range r.underWay[target] {
+		c.poked = true
+	}
 	waiting := make([]*call, 0, len(r.polling[target]))
 	for c := range r.polling[target] {
 		waiting = append(waiting, c)

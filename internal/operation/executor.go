@@ -24,6 +24,13 @@ type Executor interface {
 // transaction that was not committed.
 type Forgetter interface{ Forget() }
 
+// Preparer is the optional ability of an Executor to ask the world, before a plan
+// is made and outside of any transaction, for what Plan will decide by. It bounds
+// its time itself; what it cannot learn, Plan does without.
+type Preparer interface {
+	Prepare(ctx context.Context, op *Operation)
+}
+
 // Follower is the optional ability of an Executor to go on with something when
 // an operation has ended and is saved.
 type Follower interface {

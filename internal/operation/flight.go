@@ -32,6 +32,9 @@ type flight struct {
 
 	saved time.Time // local clock; the worker's, like op
 	stale bool      // op holds progress that the store does not
+
+	preparing bool // the executor asks for what a plan needs: nobody looks at it
+	prepared  bool // it has asked; the worker's
 }
 
 // showEvery is how often progress alone is worth a save: people watch it.
@@ -63,7 +66,7 @@ func (r *Runner) tellLocked(f *flight, m message) {
 }
 
 func (r *Runner) enqueueLocked(f *flight) {
-	if f.queued || f.dropped {
+	if f.queued || f.dropped || f.preparing {
 		return
 	}
 	f.queued = true
@@ -113,7 +116,9 @@ func (r *Runner) worker() {
 		r.busy--
 		f.queued = false
 		switch {
-		case f.dropped:
+		case f.dropped, f.preparing:
+		case f.prepared: // meanwhile
+			r.enqueueLocked(f)
 		case after > 0: // the store did not take it
 			time.AfterFunc(after, func() { r.lookAt(f) })
 		case len(f.inbox) > 0:
@@ -178,6 +183,9 @@ func (r *Runner) turn(f *flight, inbox []message) time.Duration {
 	if r.stopping() {
 		t.plan = false
 	}
+	if t.plan && r.prepare(f, t.op, inbox) {
+		return 0
+	}
 	if !t.plan && !t.changed() {
 		f.op = t.op
 		f.stale = f.stale || t.progressed()
@@ -205,6 +213,32 @@ func (r *Runner) turn(f *flight, inbox []message) time.Duration {
 		r.c.Log.Error("operation cannot be saved, trying again", "operation", f.op.ID, "error", err)
 	}
 	return DefaultLimits().backoff(f.op.ID, f.failed) / 10
+}
+
+// prepare lets the executor ask for what a plan needs, beside the workers, and
+// reports whether it does: the turn is taken again afterwards, with the same
+// messages.
+func (r *Runner) prepare(f *flight, op Operation, inbox []message) bool {
+	p, able := r.c.Executor.(Preparer)
+	if !able || f.prepared {
+		f.prepared = false // once for each plan
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f.dropped || r.draining {
+		return false
+	}
+	f.inbox = append(inbox, f.inbox...)
+	f.preparing = true
+	r.calls.Go(func() {
+		p.Prepare(f.ctx, &op)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		f.preparing, f.prepared = false, true
+		r.enqueueLocked(f)
+	})
+	return true
 }
 
 func (r *Runner) stopping() bool {

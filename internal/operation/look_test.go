@@ -73,3 +73,71 @@ func TestProgressIsShown(t *testing.T) {
 		t.Errorf("root cause %+v, want the last that was seen", op.RootCause)
 	}
 }
+
+// preparing is a script that asks the world before it plans.
+type preparing struct {
+	*script
+	prepare func(ctx context.Context, op *operation.Operation)
+}
+
+func (p *preparing) Prepare(ctx context.Context, op *operation.Operation) { p.prepare(ctx, op) }
+
+// TestPreparingHoldsUpNobody: each plan is prepared before it is made; one that
+// takes long holds up neither other operations nor a cancel for ever.
+func TestPreparingHoldsUpNobody(t *testing.T) {
+	db := openStore(t)
+	release := make(chan struct{})
+	var slow atomic.Pointer[string]
+	var asked atomic.Int64
+	ex := &preparing{newScript(), func(ctx context.Context, op *operation.Operation) {
+		asked.Add(1)
+		if id := slow.Load(); id != nil && *id == op.ID {
+			select {
+			case <-release:
+			case <-ctx.Done():
+			}
+		}
+	}}
+	ids := submit(t, db, 20, nil)
+	slow.Store(&ids[0])
+	start(t, operation.RunnerConfig{Store: db, Executor: ex, Workers: 1})
+	for _, id := range ids[1:] {
+		inState(t, db, id, operation.Completed)
+	}
+	if op := load(t, db, ids[0]); op.State.Final() || op.Planned {
+		t.Errorf("planned although it was not prepared: %s", op.State)
+	}
+	close(release)
+	inState(t, db, ids[0], operation.Completed)
+	if n := asked.Load(); n != 20 {
+		t.Errorf("asked %d times for 20 plans", n)
+	}
+}
+
+// TestAPokeDuringALookIsNotLost: what changes while a site is asked is seen soon,
+// although the next look would be far away.
+func TestAPokeDuringALookIsNotLost(t *testing.T) {
+	db, ex := openStore(t), newScript()
+	var ready atomic.Bool
+	var poke atomic.Pointer[func()]
+	ex.do = func(_ context.Context, c operation.Call) (operation.Outcome, error) {
+		if c.Step.ID != "a" || ready.Load() {
+			return operation.Outcome{Done: true}, nil
+		}
+		ready.Store(true) // just after the site was read
+		(*poke.Load())()
+		return operation.Outcome{After: time.Hour}, nil
+	}
+	r, err := operation.NewRunner(operation.RunnerConfig{Store: db, Executor: ex})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := submit(t, db, 1, func(op *operation.Operation) { op.Limits.StepTimeout = 2 * time.Hour })[0]
+	tell := func() { r.Poke("a-" + id) }
+	poke.Store(&tell)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = r.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	inState(t, db, id, operation.Completed)
+}

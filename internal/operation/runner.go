@@ -55,6 +55,7 @@ type Runner struct {
 	ready    []*flight
 	sites    map[string]*site
 	polling  map[string]map[*call]bool // by target
+	underWay map[string]map[*call]bool // calls running, by target
 	out      int                       // calls running
 	busy     int                       // flights in a worker's hands
 	draining bool
@@ -98,7 +99,7 @@ func NewRunner(c RunnerConfig) (*Runner, error) {
 		}
 		c.Failpoints = f
 	}
-	r := &Runner{c: c, flights: map[string]*flight{}, sites: map[string]*site{}, polling: map[string]map[*call]bool{}}
+	r := &Runner{c: c, flights: map[string]*flight{}, sites: map[string]*site{}, polling: map[string]map[*call]bool{}, underWay: map[string]map[*call]bool{}}
 	r.wake = sync.NewCond(&r.mu)
 	return r, nil
 }

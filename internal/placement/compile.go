@@ -261,6 +261,10 @@ func filterKey(elements []*Element) string {
 		for k, v := range r.Labels {
 			labels = append(labels, strconv.Quote(k)+strconv.Quote(v))
 		}
+		for k := range r.Images {
+			i := &r.Images[k]
+			b.WriteString("|" + strconv.Quote(i.Infrastructure) + strconv.Quote(i.Name) + strings.Join(i.Arch, ","))
+		}
 		sort.Strings(labels)
 		b.WriteString("|" + strings.Join(labels, ",") + "|" + strconv.Itoa(r.SecurityLevel) + "|" + strconv.Quote(e.Area))
 		keys[k] = b.String()

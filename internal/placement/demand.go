@@ -1,6 +1,8 @@
 package placement
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/osmoslice/osmoslice/internal/topology"
@@ -51,15 +53,39 @@ type Element struct {
 
 // Requirements is what an element needs of its node.
 type Requirements struct {
-	CPU                int64             `json:"cpu,omitempty"`     // milli-cores
-	Memory             int64             `json:"memory,omitempty"`  // MiB
-	Storage            int64             `json:"storage,omitempty"` // MiB
-	Software           []string          `json:"software,omitempty"`
-	Things             []string          `json:"things,omitempty"`
-	Arch               []string          `json:"arch,omitempty"` // any of these; empty: any
+	CPU      int64    `json:"cpu,omitempty"`     // milli-cores
+	Memory   int64    `json:"memory,omitempty"`  // MiB
+	Storage  int64    `json:"storage,omitempty"` // MiB
+	Software []string `json:"software,omitempty"`
+	Things   []string `json:"things,omitempty"`
+	Arch     []string `json:"arch,omitempty"` // any of these; empty: any
+	// Images are what is known of the images it runs: on a node of their
+	// infrastructure it must have one of their architectures.
+	Images             []Image           `json:"images,omitempty"`
 	AccessTechnologies []string          `json:"accessTechnologies,omitempty"`
 	Labels             map[string]string `json:"labels,omitempty"` // every one equal on the node
 	SecurityLevel      int               `json:"securityLevel,omitempty"`
+}
+
+// Image says which architectures an image is there for, at the nodes of one
+// infrastructure. A node that tells no architecture is not held to it.
+type Image struct {
+	Name           string   `json:"image"`
+	Infrastructure string   `json:"infrastructure"` // id
+	Arch           []string `json:"arch"`           // GOARCH words; empty: none at all
+}
+
+// runsOn reports whether the image has nothing against a node.
+func (i *Image) runsOn(n *topology.Node) bool {
+	return i.Infrastructure != n.Infrastructure || n.Arch == "" || slices.Contains(i.Arch, n.Arch)
+}
+
+// offer is what it is there for, for people.
+func (i *Image) offer() string {
+	if len(i.Arch) == 0 {
+		return "for no architecture"
+	}
+	return "only for " + strings.Join(i.Arch, ", ")
 }
 
 // Hardware is the part of the requirements that is given out and deducted.

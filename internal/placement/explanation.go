@@ -23,7 +23,7 @@ type Explanation struct {
 // Rejection is why nodes are no candidates, summarised per constraint. Nearest
 // is the node that misses it by least.
 type Rejection struct {
-	Constraint string   `json:"constraint"` // cpu, memory, storage, software, things, arch, kind, ..., latency, bandwidth, link
+	Constraint string   `json:"constraint"` // cpu, memory, storage, software, things, arch, image, kind, ..., latency, bandwidth, link
 	Count      int      `json:"count"`
 	Nodes      []string `json:"nodes,omitempty"` // the first few
 	Nearest    Miss     `json:"nearest"`

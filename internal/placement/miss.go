@@ -76,6 +76,11 @@ func (s *search) factMisses(e *elem, member int32, n *topology.Node, add func(mi
 	oneOf("infrastructure", n.Infrastructure, el.AllowedInfrastructures)
 	oneOf("node", n.ID, el.AllowedNodes)
 	oneOf("arch", n.Arch, r.Arch)
+	for k := range r.Images {
+		if i := &r.Images[k]; !i.runsOn(n) {
+			fact("image", i.Name+" for "+n.Arch, i.offer())
+		}
+	}
 	all("software", r.Software, n.Software)
 	all("things", r.Things, n.Things)
 	all("accessTechnologies", r.AccessTechnologies, n.AccessTechnologies)

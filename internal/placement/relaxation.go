@@ -153,6 +153,8 @@ func sentence(element string, m miss) string {
 		return fmt.Sprintf("let %s on %s need no more than %s to %s (now %s)", element, m.Node, m.Available, m.Peer, m.Required)
 	case "securityLevel":
 		return fmt.Sprintf("accept security level %s for %s (now %s)", m.Available, element, m.Required)
+	case "image":
+		return fmt.Sprintf("have %s as %s wants it on %s (it is %s), or another node", m.Required, element, m.Node, m.Available)
 	case "kind", "infrastructure", "node", "arch", "area":
 		return fmt.Sprintf("allow %s on %s: its %s is %q (now %s)", element, m.Node, m.Constraint, m.Available, m.Required)
 	}
@@ -211,6 +213,8 @@ func relaxElement(e *Element, m miss) {
 		e.AllowedNodes = nil
 	case "arch":
 		r.Arch = nil
+	case "image":
+		r.Images = slices.DeleteFunc(slices.Clone(r.Images), func(i Image) bool { return strings.HasPrefix(m.Required, i.Name+" for ") })
 	case "area":
 		e.Area = ""
 	case "labels":

@@ -187,6 +187,11 @@ func (e *Element) accepts(n *topology.Node) bool {
 			return false
 		}
 	}
+	for k := range r.Images {
+		if !r.Images[k].runsOn(n) {
+			return false
+		}
+	}
 	return containsAll(n.Software, r.Software) && containsAll(n.Things, r.Things) &&
 		containsAll(n.AccessTechnologies, r.AccessTechnologies)
 }

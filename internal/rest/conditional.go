@@ -81,7 +81,18 @@ func (a *api) optionsFor(r *http.Request, there slice.Resource, kind slice.Kind,
 // options reads what a mutating call says beside its body. With several tags in
 // If-Match the current revision is read first; the use case still checks it in
 // its transaction.
-func (a *api) options(r *http.Request, kind slice.Kind, id string, dryRun *bool) (o fulfilment.Options, err error) {
+func (a *api) options(r *http.Request, kind slice.Kind, id string, dryRun *bool) (fulfilment.Options, error) {
+	return optionsOf(r, dryRun, func() (int64, error) {
+		x, err := a.deps.Reads.Get(r.Context(), kind, id)
+		if err != nil {
+			return 0, err
+		}
+		return x.Head().Revision, nil
+	})
+}
+
+// optionsOf is options for what has a revision of another kind.
+func optionsOf(r *http.Request, dryRun *bool, revision func() (int64, error)) (o fulfilment.Options, err error) {
 	o.DryRun = dryRun != nil && *dryRun
 	values := r.Header.Values("If-Match")
 	if len(values) == 0 {
@@ -97,11 +108,10 @@ func (a *api) options(r *http.Request, kind slice.Kind, id string, dryRun *bool)
 		o.IfMatch = t.strong[0]
 		return o, nil
 	default:
-		x, err := a.deps.Reads.Get(r.Context(), kind, id)
-		if err != nil {
+		if o.IfMatch, err = revision(); err != nil {
 			return o, err
 		}
-		if o.IfMatch = x.Head().Revision; slices.Contains(t.strong, o.IfMatch) {
+		if slices.Contains(t.strong, o.IfMatch) {
 			return o, nil
 		}
 	}

@@ -150,7 +150,10 @@ type AuditQuery struct {
 // infrastructure. A script is one JSON object; what it may hold is the
 // plugin's, and what is wrong is told as fault.Invalid.
 type Simulations interface {
-	Script(ctx context.Context, infrastructureID string) ([]byte, error)
-	// SetScript checks the script and, unless dry, puts it in force.
-	SetScript(ctx context.Context, infrastructureID string, script []byte, dry bool) error
+	// Script is what is in force, and its revision.
+	Script(ctx context.Context, infrastructureID string) (script []byte, revision int64, err error)
+	// SetScript checks the script and, unless dry, puts it in force. ifMatch is the
+	// revision in force that the caller has seen, 0: any; another one is
+	// fault.PreconditionFailed.
+	SetScript(ctx context.Context, infrastructureID string, script []byte, ifMatch int64, dry bool) error
 }

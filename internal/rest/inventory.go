@@ -27,7 +27,12 @@ func (a *api) inventory(o *operations.OsmosliceAPI) {
 		return a.export(p.HTTPRequest, p.InfrastructureID)
 	})
 	o.InfrastructuresImportInventoryHandler = infrastructures.ImportInventoryHandlerFunc(func(p infrastructures.ImportInventoryParams, _ any) middleware.Responder {
-		return a.imports(p.HTTPRequest, p.InfrastructureID, is(p.Prune), fulfilment.Options{DryRun: is(p.DryRun)})
+		r := p.HTTPRequest
+		o, err := optionsOf(r, p.DryRun, func() (int64, error) { return a.inventoryRevision(r.Context(), p.InfrastructureID) })
+		if err != nil {
+			return a.fail(r, err)
+		}
+		return a.imports(r, p.InfrastructureID, is(p.Prune), o)
 	})
 }
 
@@ -55,12 +60,14 @@ func (a *api) export(r *http.Request, id string) middleware.Responder {
 	}
 	out := map[string][]map[string]any{"nodes": {}, "links": {}}
 	names := map[string]string{} // of nodes
+	var whole []slice.Resource
 	for _, kind := range []slice.Kind{slice.KindNode, slice.KindLink} {
 		name := string(kind)
 		found, err := a.all(r.Context(), kind, id)
 		if err != nil {
 			return a.fail(r, err)
 		}
+		whole = append(whole, found...)
 		of := a.shapes[modelOf[kind].definition]
 		for _, x := range found {
 			if x = byNames(x, names); kind == slice.KindNode {
@@ -84,7 +91,24 @@ func (a *api) export(r *http.Request, id string) middleware.Responder {
 			out[name] = append(out[name], fields)
 		}
 	}
-	return a.json(r, http.StatusOK, out)
+	body, err := json.Marshal(out)
+	if err != nil {
+		return a.fail(r, err)
+	}
+	return answer{status: http.StatusOK, body: body, etag: etagOf(fulfilment.InventoryRevision(whole))}
+}
+
+// inventoryRevision is that of an infrastructure's nodes and links together.
+func (a *api) inventoryRevision(ctx context.Context, id string) (int64, error) {
+	if _, err := a.deps.Reads.Get(ctx, slice.KindInfrastructure, id); err != nil {
+		return 0, err
+	}
+	nodes, err := a.all(ctx, slice.KindNode, id)
+	if err != nil {
+		return 0, err
+	}
+	links, err := a.all(ctx, slice.KindLink, id)
+	return fulfilment.InventoryRevision(append(nodes, links...)), err
 }
 
 // byNames is a link between nodes by their names, which mean the same wherever

@@ -9,6 +9,7 @@ import (
 	"github.com/osmoslice/osmoslice/api/restapi/operations/infrastructures"
 	"github.com/osmoslice/osmoslice/internal/actor"
 	"github.com/osmoslice/osmoslice/internal/fault"
+	"github.com/osmoslice/osmoslice/internal/fulfilment"
 	"github.com/osmoslice/osmoslice/internal/slice"
 )
 
@@ -23,8 +24,15 @@ func (a *api) simulations(o *operations.OsmosliceAPI) {
 	o.InfrastructuresPutSimulationHandler = infrastructures.PutSimulationHandlerFunc(func(p infrastructures.PutSimulationParams, _ any) middleware.Responder {
 		r := p.HTTPRequest
 		err := a.simulated(r, p.InfrastructureID)
+		var o fulfilment.Options
 		if err == nil {
-			err = a.deps.Simulations.SetScript(r.Context(), p.InfrastructureID, callOf(r).body, is(p.DryRun))
+			o, err = optionsOf(r, p.DryRun, func() (int64, error) {
+				_, revision, err := a.deps.Simulations.Script(r.Context(), p.InfrastructureID)
+				return revision, err
+			})
+		}
+		if err == nil {
+			err = a.deps.Simulations.SetScript(r.Context(), p.InfrastructureID, callOf(r).body, o.IfMatch, o.DryRun)
 		}
 		switch {
 		case err != nil:
@@ -53,9 +61,9 @@ func (a *api) simulated(r *http.Request, id string) error {
 }
 
 func (a *api) script(r *http.Request, id string) middleware.Responder {
-	doc, err := a.deps.Simulations.Script(r.Context(), id)
+	doc, revision, err := a.deps.Simulations.Script(r.Context(), id)
 	if err != nil {
 		return a.fail(r, err)
 	}
-	return answer{status: http.StatusOK, body: doc}
+	return answer{status: http.StatusOK, body: doc, etag: etagOf(revision)}
 }

@@ -237,3 +237,33 @@ func TestConvergeToARevision(t *testing.T) {
 		s.must(200, s.root, "PUT", path, body("c"), "If-Match", `"999", `+now)
 	}
 }
+
+// TestPutToARevision: an inventory and a script are replaced only where they are
+// as the caller has seen them.
+func TestPutToARevision(t *testing.T) {
+	s := start(t)
+	at := "/infrastructures/" + s.must(201, s.root, "POST", "/infrastructures", object{"name": "site", "kind": "CLOUD", "plugin": "simulated"}).id()
+	nodes := func(cpu int) object {
+		return object{"nodes": []any{object{"name": "n1", "cpuMilli": cpu}, object{"name": "n2"}}}
+	}
+	script := func(name string) object { return object{"nodes": []any{object{"name": name}}} }
+	for path, body := range map[string][2]object{"/inventory": {nodes(100), nodes(200)}, "/simulation": {script("a"), script("b")}} {
+		path = at + path
+		empty := s.must(200, s.root, "GET", path, nil).header.Get("ETag")
+		s.must(412, s.root, "PUT", path, body[0], "If-Match", `"5"`)
+		s.must(200, s.root, "PUT", path, body[0], "If-Match", empty)
+		seen := s.must(200, s.root, "GET", path, nil).header.Get("ETag")
+		if seen == "" || seen == empty || s.must(200, s.root, "GET", path, nil).header.Get("ETag") != seen {
+			t.Errorf("%s: ETag %s after %s", path, seen, empty)
+		}
+		s.must(412, s.root, "PUT", path+"?dryRun=true", body[1], "If-Match", empty)
+		s.must(412, s.root, "PUT", path, body[1], "If-Match", empty)
+		s.must(400, s.root, "PUT", path, body[1], "If-Match", "nonsense")
+		if now := s.must(200, s.root, "GET", path, nil).header.Get("ETag"); now != seen {
+			t.Errorf("%s: refused, yet it is %s, was %s", path, now, seen)
+		}
+		s.must(200, s.root, "PUT", path, body[1], "If-Match", empty+", "+seen)
+		s.must(412, s.root, "PUT", path, body[0], "If-Match", seen)
+		s.must(200, s.root, "PUT", path, body[0], "If-Match", "*")
+	}
+}

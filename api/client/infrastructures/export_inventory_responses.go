@@ -48,6 +48,10 @@ func NewExportInventoryOK() *ExportInventoryOK {
 //
 // All nodes and links, as an import takes them.
 type ExportInventoryOK struct {
+
+	// Of all of it together; for If-Match of an import.
+	ETag string
+
 	Payload *models.Inventory
 }
 
@@ -96,6 +100,13 @@ func (o *ExportInventoryOK) GetPayload() *models.Inventory {
 }
 
 func (o *ExportInventoryOK) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	// hydrates response header ETag
+	hdrETag := response.GetHeader("ETag")
+
+	if hdrETag != "" {
+		o.ETag = hdrETag
+	}
 
 	o.Payload = new(models.Inventory)
 

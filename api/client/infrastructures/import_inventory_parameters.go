@@ -69,6 +69,11 @@ type ImportInventoryParams struct {
 	// Same key and body: the same answer; another body: 422; while the first is in progress: 409.
 	IdempotencyKey *string
 
+	// IfMatch.
+	//
+	// Do it only to this revision (RFC 9110 §13.1.1).
+	IfMatch *string
+
 	// Body.
 	Body *models.Inventory
 
@@ -153,6 +158,17 @@ func (o *ImportInventoryParams) SetIdempotencyKey(idempotencyKey *string) {
 	o.IdempotencyKey = idempotencyKey
 }
 
+// WithIfMatch adds the ifMatch to the import inventory params.
+func (o *ImportInventoryParams) WithIfMatch(ifMatch *string) *ImportInventoryParams {
+	o.SetIfMatch(ifMatch)
+	return o
+}
+
+// SetIfMatch adds the ifMatch to the import inventory params.
+func (o *ImportInventoryParams) SetIfMatch(ifMatch *string) {
+	o.IfMatch = ifMatch
+}
+
 // WithBody adds the body to the import inventory params.
 func (o *ImportInventoryParams) WithBody(body *models.Inventory) *ImportInventoryParams {
 	o.SetBody(body)
@@ -208,6 +224,14 @@ func (o *ImportInventoryParams) WriteToRequest(r runtime.ClientRequest, reg strf
 
 		// header param Idempotency-Key
 		if err := r.SetHeaderParam("Idempotency-Key", *o.IdempotencyKey); err != nil {
+			return err
+		}
+	}
+
+	if o.IfMatch != nil {
+
+		// header param If-Match
+		if err := r.SetHeaderParam("If-Match", *o.IfMatch); err != nil {
 			return err
 		}
 	}

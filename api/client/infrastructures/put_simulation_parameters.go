@@ -64,6 +64,11 @@ PutSimulationParams contains all the parameters to send to the API endpoint
 */
 type PutSimulationParams struct {
 
+	// IfMatch.
+	//
+	// Do it only to this revision (RFC 9110 §13.1.1).
+	IfMatch *string
+
 	// Body.
 	Body models.SimulationScript
 
@@ -132,6 +137,17 @@ func (o *PutSimulationParams) SetHTTPClient(client *http.Client) {
 	o.HTTPClient = client
 }
 
+// WithIfMatch adds the ifMatch to the put simulation params.
+func (o *PutSimulationParams) WithIfMatch(ifMatch *string) *PutSimulationParams {
+	o.SetIfMatch(ifMatch)
+	return o
+}
+
+// SetIfMatch adds the ifMatch to the put simulation params.
+func (o *PutSimulationParams) SetIfMatch(ifMatch *string) {
+	o.IfMatch = ifMatch
+}
+
 // WithBody adds the body to the put simulation params.
 func (o *PutSimulationParams) WithBody(body models.SimulationScript) *PutSimulationParams {
 	o.SetBody(body)
@@ -171,6 +187,14 @@ func (o *PutSimulationParams) WriteToRequest(r runtime.ClientRequest, reg strfmt
 		return err
 	}
 	var res []error
+
+	if o.IfMatch != nil {
+
+		// header param If-Match
+		if err := r.SetHeaderParam("If-Match", *o.IfMatch); err != nil {
+			return err
+		}
+	}
 	if o.Body != nil {
 		if err := r.SetBodyParam(o.Body); err != nil {
 			return err

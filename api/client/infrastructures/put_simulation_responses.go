@@ -48,6 +48,10 @@ func NewPutSimulationOK() *PutSimulationOK {
 //
 // The script in force.
 type PutSimulationOK struct {
+
+	// Of the script; for If-Match.
+	ETag string
+
 	Payload models.SimulationScript
 }
 
@@ -96,6 +100,13 @@ func (o *PutSimulationOK) GetPayload() models.SimulationScript {
 }
 
 func (o *PutSimulationOK) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	// hydrates response header ETag
+	hdrETag := response.GetHeader("ETag")
+
+	if hdrETag != "" {
+		o.ETag = hdrETag
+	}
 
 	// response payload
 	if err := consumer.Consume(response.Body(), &o.Payload); err != nil && !stderrors.Is(err, io.EOF) {

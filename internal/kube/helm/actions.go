@@ -20,30 +20,30 @@ import (
 // hookTimeout bounds each of a chart's hooks.
 const hookTimeout = time.Minute
 
-// take runs one step.
-func (r *run) take(s Step, w Wish, digest string) error {
+// take runs one step. The release is what an install or upgrade has made of it.
+func (r *run) take(s Step, w Wish, digest string) (*release.Release, error) {
 	switch s.Action {
 	case Install:
 		return r.install(w, digest)
 	case Upgrade:
 		return r.upgrade(w, digest)
 	case Rollback:
-		return r.rollback(w.Name, s.Revision)
+		return nil, r.rollback(w.Name, s.Revision)
 	case Unlock:
-		return r.unlock(w.Name, s.Revision)
+		return nil, r.unlock(w.Name, s.Revision)
 	case Purge:
-		return r.purge(w.Name)
+		return nil, r.purge(w.Name)
 	case Done:
 	}
-	return nil
+	return nil, nil //nolint:nilnil // what there is, is to be looked up
 }
 
 // install makes the first revision. It does not wait for readiness, and leaves
 // what it made when it fails: the next step upgrades it.
-func (r *run) install(w Wish, digest string) error {
+func (r *run) install(w Wish, digest string) (*release.Release, error) {
 	ch, err := w.Chart.open()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	a := action.NewInstall(r.cfg)
 	a.ReleaseName, a.Namespace, a.Labels = w.Name, w.Namespace, map[string]string{digestLabel: digest}
@@ -51,28 +51,27 @@ func (r *run) install(w Wish, digest string) error {
 	a.PostRenderer = &owner{namespace: w.Namespace, labels: w.Labels, mapper: r.mapper()}
 	// Helm would go on in the background after the end of a context; the requests
 	// themselves end with ours.
-	_, err = a.RunWithContext(context.Background(), ch, w.Values)
+	rel, err := a.RunWithContext(context.Background(), ch, w.Values)
 	if errors.Is(err, driver.ErrReleaseExists) || apierrors.IsAlreadyExists(err) { // a record that cannot be read
 		if ferr := r.forget(w.Name); ferr != nil {
-			return ferr
+			return nil, ferr
 		}
 	}
-	return err
+	return rel, err
 }
 
 // upgrade makes a new revision of whatever is there: missing objects are made,
 // edited ones brought back, superfluous ones removed.
-func (r *run) upgrade(w Wish, digest string) error {
+func (r *run) upgrade(w Wish, digest string) (*release.Release, error) {
 	ch, err := w.Chart.open()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	a := action.NewUpgrade(r.cfg)
 	a.Namespace, a.Labels, a.MaxHistory = w.Namespace, map[string]string{digestLabel: digest}, history
 	a.DisableOpenAPIValidation, a.SkipCRDs, a.TakeOwnership, a.Timeout, a.ResetValues = true, true, true, hookTimeout, true
 	a.PostRenderer = &owner{namespace: w.Namespace, labels: w.Labels, mapper: r.mapper()}
-	_, err = a.RunWithContext(context.Background(), w.Name, ch, w.Values)
-	return err
+	return a.RunWithContext(context.Background(), w.Name, ch, w.Values)
 }
 
 // rollback makes a revision that is the same as a former one, from Helm's

@@ -171,8 +171,14 @@ func (r *run) converge(w Wish) (Outcome, error) {
 			return r.done(out, w.Name, step.Revision)
 		}
 		out.Steps = append(out.Steps, step)
-		if err := r.take(step, w, digest); err != nil {
+		rel, err := r.take(step, w, digest)
+		if err != nil {
 			return out, r.fault(err, w.Name, step)
+		}
+		// Helm only logs that it could not record what it has done.
+		if rel != nil && rel.Info != nil && rel.Info.Status == release.StatusDeployed && len(r.said) == 0 {
+			out.Revision, out.Manifest = rel.Version, rel.Manifest
+			return out, nil
 		}
 	}
 	return out, fault.New(fault.Conflict, "release %s did not settle in %d steps", w.Name, maxSteps).Retrying(fault.Backoff)

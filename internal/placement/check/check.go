@@ -151,6 +151,17 @@ func (c *checker) element(d *placement.Demand, e *placement.Element, name string
 	oneOf("infrastructure", n.Infrastructure, e.AllowedInfrastructures)
 	oneOf("node", n.ID, e.AllowedNodes)
 	oneOf("arch", n.Arch, r.Arch)
+	for _, image := range r.Images {
+		if n.Arch != "" && n.Infrastructure == image.Infrastructure {
+			runs := map[string]bool{}
+			for _, a := range image.Arch {
+				runs[a] = true
+			}
+			if !runs[n.Arch] {
+				c.add(d.ID, e.ID, "image", "node %q is %q, image %s is for %q", name, n.Arch, image.Name, image.Arch)
+			}
+		}
+	}
 	for k, v := range r.Labels {
 		if got, ok := n.Labels[k]; !ok || got != v {
 			c.add(d.ID, e.ID, "labels", "node %q has %s=%q, not %q", name, k, got, v)

@@ -61,21 +61,27 @@ func TestFindsEveryViolation(t *testing.T) {
 		"accessTechnologies": func(b broken) { b.dm[0].Elements[0].Requirements.AccessTechnologies = []string{"y"} },
 		"labels":             func(b broken) { b.dm[0].Elements[0].Requirements.Labels = map[string]string{"zone": "2"} },
 		"arch":               func(b broken) { b.dm[0].Elements[0].Requirements.Arch = []string{"arm64"} },
-		"securityLevel":      func(b broken) { b.dm[0].Elements[0].Requirements.SecurityLevel = 3 },
-		"kind":               func(b broken) { b.dm[0].Elements[0].AllowedKinds = []topology.Kind{topology.Cloud} },
-		"infrastructure":     func(b broken) { b.dm[0].Elements[0].AllowedInfrastructures = []string{"z"} },
-		"node":               func(b broken) { b.dm[0].Elements[0].AllowedNodes = []string{"z"} },
-		"area":               func(b broken) { b.dm[0].Elements[0].Area = "EU/I" },
-		"affinity":           func(b broken) { b.dm[0].Elements[1].Affinity = []string{"x"} },
-		"antiAffinity":       func(b broken) { move(b.d, "e2", "beside") },
-		"redundancy":         func(b broken) { move(b.d, "e2", "bare") },
-		"link":               func(b broken) { b.dm[0].Flows[0].From, b.dm[0].Flows[0].To = "e2", "e1" },
-		"available":          func(b broken) { move(b.d, "e2", "ghost") },
-		"element":            func(b broken) { b.d.Outcomes[0].Placement = b.d.Outcomes[0].Placement[:1] },
-		"outcomes":           func(b broken) { b.d.Outcomes[0].Status = placement.Waiting },
-		"row":                func(b broken) { b.d.Rows[0].Take.CPU++ },
-		"plan":               func(b broken) { b.d.Plan.Add = b.d.Plan.Add[1:] },
-		"bound":              func(b broken) { b.d.Bound = b.d.Cost + 1 },
+		"image": func(b broken) {
+			r := &b.dm[0].Elements[0].Requirements
+			for _, at := range []string{"i-a", "i-b", "i-c", "i-d"} {
+				r.Images = append(r.Images, placement.Image{Name: "acme/pi:1", Infrastructure: at, Arch: []string{"arm64"}})
+			}
+		},
+		"securityLevel":  func(b broken) { b.dm[0].Elements[0].Requirements.SecurityLevel = 3 },
+		"kind":           func(b broken) { b.dm[0].Elements[0].AllowedKinds = []topology.Kind{topology.Cloud} },
+		"infrastructure": func(b broken) { b.dm[0].Elements[0].AllowedInfrastructures = []string{"z"} },
+		"node":           func(b broken) { b.dm[0].Elements[0].AllowedNodes = []string{"z"} },
+		"area":           func(b broken) { b.dm[0].Elements[0].Area = "EU/I" },
+		"affinity":       func(b broken) { b.dm[0].Elements[1].Affinity = []string{"x"} },
+		"antiAffinity":   func(b broken) { move(b.d, "e2", "beside") },
+		"redundancy":     func(b broken) { move(b.d, "e2", "bare") },
+		"link":           func(b broken) { b.dm[0].Flows[0].From, b.dm[0].Flows[0].To = "e2", "e1" },
+		"available":      func(b broken) { move(b.d, "e2", "ghost") },
+		"element":        func(b broken) { b.d.Outcomes[0].Placement = b.d.Outcomes[0].Placement[:1] },
+		"outcomes":       func(b broken) { b.d.Outcomes[0].Status = placement.Waiting },
+		"row":            func(b broken) { b.d.Rows[0].Take.CPU++ },
+		"plan":           func(b broken) { b.d.Plan.Add = b.d.Plan.Add[1:] },
+		"bound":          func(b broken) { b.d.Bound = b.d.Cost + 1 },
 	} {
 		t.Run(rule, func(t *testing.T) {
 			st, demands, o, d := world(t)

@@ -35,6 +35,10 @@ type ImportInventoryParams struct {
 	// Max Length: 255
 	// In: header
 	IdempotencyKey *string
+	// Do it only to this revision (RFC 9110 §13.1.1).
+	// Max Length: 1024
+	// In: header
+	IfMatch *string
 	// Required: true
 	// In: body
 	Body *models.Inventory
@@ -62,6 +66,10 @@ func (o *ImportInventoryParams) BindRequest(r *http.Request, route *middleware.M
 	qs := runtime.Values(r.URL.Query())
 
 	if err := o.bindIdempotencyKey(r.Header[http.CanonicalHeaderKey("Idempotency-Key")], true, route.Formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := o.bindIfMatch(r.Header[http.CanonicalHeaderKey("If-Match")], true, route.Formats); err != nil {
 		res = append(res, err)
 	}
 
@@ -140,6 +148,37 @@ func (o *ImportInventoryParams) bindIdempotencyKey(rawData []string, hasKey bool
 func (o *ImportInventoryParams) validateIdempotencyKey(formats strfmt.Registry) error {
 
 	if err := validate.MaxLength("Idempotency-Key", "header", *o.IdempotencyKey, 255); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// bindIfMatch binds and validates parameter IfMatch from header.
+func (o *ImportInventoryParams) bindIfMatch(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.IfMatch = &raw
+
+	if err := o.validateIfMatch(formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// validateIfMatch carries out validations for parameter IfMatch
+func (o *ImportInventoryParams) validateIfMatch(formats strfmt.Registry) error {
+
+	if err := validate.MaxLength("If-Match", "header", *o.IfMatch, 1024); err != nil {
 		return err
 	}
 

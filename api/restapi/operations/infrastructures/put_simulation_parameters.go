@@ -31,6 +31,10 @@ func NewPutSimulationParams() PutSimulationParams {
 type PutSimulationParams struct {
 	// HTTP Request Object
 	HTTPRequest *http.Request `json:"-"`
+	// Do it only to this revision (RFC 9110 §13.1.1).
+	// Max Length: 1024
+	// In: header
+	IfMatch *string
 	// Required: true
 	// In: body
 	Body models.SimulationScript
@@ -53,6 +57,10 @@ func (o *PutSimulationParams) BindRequest(r *http.Request, route *middleware.Mat
 
 	o.HTTPRequest = r
 	qs := runtime.Values(r.URL.Query())
+
+	if err := o.bindIfMatch(r.Header[http.CanonicalHeaderKey("If-Match")], true, route.Formats); err != nil {
+		res = append(res, err)
+	}
 
 	if runtime.HasBody(r) {
 		defer func() {
@@ -85,6 +93,37 @@ func (o *PutSimulationParams) BindRequest(r *http.Request, route *middleware.Mat
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
+	return nil
+}
+
+// bindIfMatch binds and validates parameter IfMatch from header.
+func (o *PutSimulationParams) bindIfMatch(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.IfMatch = &raw
+
+	if err := o.validateIfMatch(formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// validateIfMatch carries out validations for parameter IfMatch
+func (o *PutSimulationParams) validateIfMatch(formats strfmt.Registry) error {
+
+	if err := validate.MaxLength("If-Match", "header", *o.IfMatch, 1024); err != nil {
+		return err
+	}
+
 	return nil
 }
 
