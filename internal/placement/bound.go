@@ -55,8 +55,8 @@ func (s *search) keptBound() {
 			}
 		}
 		if sure {
-			st.base = st.used
-			static += s.phi(st, noCapacity) - st.basePhi
+			st.base, st.phiBase = st.used, st.phiNow
+			static += st.phiNow - st.basePhi
 		}
 		b.sure += static
 	}
@@ -65,11 +65,7 @@ func (s *search) keptBound() {
 // baseMarginal is the balance cost of a unit on a node beside the units that
 // stay in every plan of fewest moves: never more than in such a plan.
 func (s *search) baseMarginal(st *nodeState, req topology.Capacity) float64 {
-	if st.base == st.used {
-		return s.phi(st, req) - s.phi(st, noCapacity)
-	}
-	at := nodeState{used: st.base, inverse: st.inverse}
-	return s.phi(&at, req) - s.phi(&at, noCapacity)
+	return s.squares(plus(st.base, req), &st.inverse) - st.phiBase
 }
 
 // bound is a proven lower bound on the cost of any decision: the least of
@@ -255,7 +251,7 @@ func (s *search) sharing(a, b int32, da, db, most float64) float64 {
 	for i := range x.sites.kinds {
 		kind, least := x.sites.kinds[i].kind, x.sites.kinds[i].least
 		if x.sites.kinds[i].alike && !s.opts.FactsAreFree {
-			sx, sy := x.pref[kind]+x.unit.cores*least-x.least, y.pref[kind]+y.unit.cores*least-y.least
+			sx, sy := x.pref[kind]+x.cores*least-x.least, y.pref[kind]+y.cores*least-y.least
 			for _, r := range s.snap.Rooms(kind) {
 				v := inverse(r.CPU)
 				if max(sx+s.lowest(x.req, x.req, v), 0)/da+max(sy+s.lowest(y.req, y.req, v), 0)/db+2*s.lowest(x.req, y.req, v) >= most-tiny {

@@ -51,13 +51,18 @@ func (s *search) best(k int32) int32 {
 func (s *search) bestOf(q *query, k *siteKind, sure float64) {
 	e := q.e
 	if k.many && k.alike && !s.opts.FactsAreFree {
-		s.roomiestOf(q, k.kind, e.pref[k.kind]+e.unit.cores*k.least, sure)
+		static := e.pref[k.kind] + e.cores*k.least
+		if list := s.briefs[k.kind]; len(list) > 0 {
+			s.bestBrief(q, list, static, sure)
+			return
+		}
+		s.roomiestOf(q, k.kind, static, sure)
 		return
 	}
 	low := s.phi(&s.roomiest, e.req) // no node is less loaded by it
 	prices := e.sites.unit[k.kind]
 	for j, n := range e.sites.byKind[k.kind] {
-		static := e.pref[k.kind] + e.unit.cores*prices[j]
+		static := e.pref[k.kind] + e.cores*prices[j]
 		if static+low+sure >= q.least && static+low+q.away+q.far >= q.found.cost {
 			return // sorted: no later node of this kind is better
 		}
@@ -147,8 +152,8 @@ const pressedWeight = 4
 // stays, bandwidth aside.
 func (s *search) reaches(k, n int32) bool {
 	e := &s.elems[k]
-	for _, x := range e.unit.adj {
-		f := &s.flows[e.fbase+x]
+	for _, x := range s.adj(e) {
+		f := &s.flows[x]
 		other := f.a
 		if other == k {
 			other = f.b
@@ -181,8 +186,8 @@ type neighbour struct {
 func (s *search) neighbours(k int32) (list []neighbour, all float64, sure int) {
 	list = s.near[:0]
 	e := &s.elems[k]
-	for _, x := range e.unit.adj {
-		f := &s.flows[e.fbase+x]
+	for _, x := range s.adj(e) {
+		f := &s.flows[x]
 		other := f.a
 		if other == k {
 			other = f.b
@@ -236,7 +241,7 @@ func (s *search) kindsByCost(e *elem) []int {
 	order := s.kinds[:0]
 	for k := range e.sites.kinds {
 		x := &e.sites.kinds[k]
-		c := e.pref[x.kind] + e.unit.cores*x.least
+		c := e.pref[x.kind] + e.cores*x.least
 		i := len(order)
 		order = append(order, k)
 		for ; i > 0 && cost[i-1] > c; i-- {
@@ -257,7 +262,7 @@ func (s *search) candidates(k int32) []candidate {
 		for j, n := range e.sites.byKind[kind] {
 			s.steps++
 			if st := s.node(n); st.up && within(e.req, st.free) && s.apartOK(k, n) && s.flowsOK(k, n) {
-				out = append(out, candidate{n, e.pref[kind] + e.unit.cores*e.sites.unit[kind][j] + s.marginal(n, e) + s.moveCost(e, n) + s.traffic(k, n)})
+				out = append(out, candidate{n, e.pref[kind] + e.cores*e.sites.unit[kind][j] + s.marginal(n, e) + s.moveCost(e, n) + s.traffic(k, n)})
 			}
 		}
 	}

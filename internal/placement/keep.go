@@ -71,7 +71,7 @@ func (s *search) keepOne(k int32) {
 	case !e.sites.has(e.home):
 		s.displace(k, displacement{elem: k, why: whyUnsuitable, peer: -1})
 	default:
-		s.force(k, e.home)
+		s.forceHome(k)
 		if e.homes != nil {
 			s.movesBound += e.leastMoves()
 		}
@@ -170,8 +170,8 @@ func (s *search) usersOf(from, to int32) []int32 {
 	for _, n := range [2]int32{from, to} {
 		for k := s.node(n).head; k >= 0; k = s.elems[k].next {
 			e := &s.elems[k]
-			for _, x := range e.unit.adj {
-				f := &s.flows[e.fbase+x]
+			for _, x := range s.adj(e) {
+				f := &s.flows[x]
 				if s.end(f.a) == from && s.end(f.b) == to && !slices.Contains(out, k) {
 					out = append(out, k)
 				}
@@ -313,8 +313,8 @@ func (s *search) pairOver(c *clash) bool {
 		if e.at < 0 {
 			continue
 		}
-		for _, x := range e.unit.adj {
-			f := &s.flows[e.fbase+x]
+		for _, x := range s.adj(e) {
+			f := &s.flows[x]
 			if from, to := s.end(f.a), s.end(f.b); to == c.why.peer && from >= 0 && from != to {
 				if p := s.pair(from, to); p.free < 0 && p.flows > 0 {
 					return true

@@ -159,7 +159,7 @@ func (s *search) below(k int32, limit float64, visit func(candidate) bool) {
 	for i := range e.sites.kinds {
 		kind := &e.sites.kinds[i]
 		if kind.alike && !s.opts.FactsAreFree {
-			static := e.pref[kind.kind] + e.unit.cores*kind.least
+			static := e.pref[kind.kind] + e.cores*kind.least
 			for _, r := range s.snap.Rooms(kind.kind) {
 				if static+away+s.lowest(e.req, e.req, inverse(r.CPU)) > limit {
 					break
@@ -171,7 +171,7 @@ func (s *search) below(k int32, limit float64, visit func(candidate) bool) {
 			continue
 		}
 		for j, n := range e.sites.byKind[kind.kind] {
-			if e.pref[kind.kind]+e.unit.cores*e.sites.unit[kind.kind][j]+away > limit {
+			if e.pref[kind.kind]+e.cores*e.sites.unit[kind.kind][j]+away > limit {
 				break
 			}
 			if n != e.home && !s.belowAt(k, n, limit, visit) {

@@ -64,6 +64,9 @@ func heuristic(s *search) {
 		return
 	}
 	s.pressed = s.scarce()
+	if len(s.todo) >= manyQueries && len(s.snap.Order()) <= maxBriefs {
+		s.takeDown()
+	}
 	s.serveByRank(s.todo)
 	s.readmit()
 	s.trade()
@@ -76,42 +79,37 @@ func heuristic(s *search) {
 // scarcity is from what part in use on a node is counted as scarce.
 const scarcity = 0.9
 
-// scarce reports whether the given demands need most of what there is. Only the
-// nodes looked at so far are counted when there are many.
+// scarce reports whether the given demands need most of what there is. With very
+// many nodes nothing is counted.
 func (s *search) scarce() bool {
 	if len(s.snap.Order()) > maxSumNodes || len(s.elems) <= exactUnits {
 		return false
 	}
-	var need, have [3]float64
+	var need [3]float64
 	for k := range s.elems {
 		for d := range 3 {
 			need[d] += float64(part(s.elems[k].req, d))
 		}
 	}
+	return !s.plenty(need)
+}
+
+// plenty reports whether the nodes together have clearly more than is needed. It
+// looks at no more of them than it takes to say so.
+func (s *search) plenty(need [3]float64) bool {
+	var have [3]float64
 	for _, n := range s.snap.Order() {
+		if need[0] <= scarcity*have[0] && need[1] <= scarcity*have[1] && need[2] <= scarcity*have[2] {
+			return true
+		}
 		if st := s.node(n); st.up {
-			room := plus(st.free, minus(st.used, s.usedByOthers(n)))
+			room := plus(st.free, minus(st.used, st.others))
 			for d := range 3 {
 				have[d] += float64(max(part(room, d), 0))
 			}
 		}
 	}
-	for d := range 3 {
-		if need[d] > scarcity*have[d] {
-			return true
-		}
-	}
-	return false
-}
-
-// usedByOthers is what others use of a node.
-func (s *search) usedByOthers(n int32) capacity {
-	st := s.node(n)
-	used := st.used
-	for k := st.head; k >= 0; k = s.elems[k].next {
-		used = minus(used, s.elems[k].req)
-	}
-	return used
+	return need[0] <= scarcity*have[0] && need[1] <= scarcity*have[1] && need[2] <= scarcity*have[2]
 }
 
 // serveByRank serves units that are sorted by rank, one rank after the other.

@@ -59,28 +59,37 @@ func (t *pairTable) find(key uint64) (slot int, found bool) {
 
 // pair answers the state of an ordered pair, reading snapshot and ledger once.
 // The pointer holds until the next call.
-func (s *search) pair(from, to int32) *pairState {
+func (s *search) pair(from, to int32) *pairState { return &s.pairs.list[s.pairAt(from, to)] }
+
+// pairAt is the position of an ordered pair's state.
+func (s *search) pairAt(from, to int32) int32 { return s.pairAtRow(from, to, noRow) }
+
+// pairAtRow is pairAt of a pair whose row in the ledger is known.
+func (s *search) pairAtRow(from, to, row int32) int32 {
 	t := &s.pairs
 	key := pairKey(from, to)
 	i, found := t.find(key)
 	if found {
-		return &t.list[t.slots[i].at]
+		return t.slots[i].at
 	}
 	if len(t.list)*2 >= len(t.slots) {
 		t.grow()
 		i, _ = t.find(key)
 	}
 	t.slots[i] = pairSlot{t.stamp, int32(len(t.list)), key}
-	t.list = append(t.list, s.readPair(from, to))
-	return &t.list[len(t.list)-1]
+	t.list = append(t.list, s.readPair(from, to, row))
+	return int32(len(t.list) - 1)
 }
 
 // readPair reads a pair from ledger and snapshot.
-func (s *search) readPair(from, to int32) pairState {
-	p := pairState{from: from, to: to, row: -1}
+func (s *search) readPair(from, to, at int32) pairState {
+	p := pairState{from: from, to: to, row: at}
 	var row *linkRow
 	if s.ledger != nil {
-		if p.row = s.ledger.links.find(pairKey(from, to)); p.row >= 0 {
+		if at == noRow {
+			p.row = s.ledger.links.find(pairKey(from, to))
+		}
+		if p.row >= 0 {
 			row = &s.ledger.links.list[p.row]
 		}
 	}
@@ -103,7 +112,7 @@ func (s *search) carries(from, to int32, f *flow) bool {
 		p := &s.pairs.list[s.pairs.slots[i].at]
 		return p.allows(f) && p.free >= f.kbit
 	}
-	p := s.readPair(from, to)
+	p := s.readPair(from, to, noRow)
 	return p.allows(f) && p.free >= f.kbit
 }
 

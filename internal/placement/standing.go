@@ -33,7 +33,7 @@ type standingFlow struct {
 // it was restored, has elements that share a fate, or no longer suits its nodes.
 func (l *Ledger) stand(h *holding) *standing {
 	c := h.spec
-	if l.facts == nil || c == nil || h.outcome == nil || len(c.units) != len(c.source.Elements) || len(h.elements) != len(c.units) || len(c.apart) > 0 {
+	if l.facts == nil || h.restored || h.outcome == nil || len(c.units) != len(c.source.Elements) || len(h.elements) != len(c.units) || len(c.apart) > 0 {
 		return nil
 	}
 	sites := c.sitesOf(l.facts, defaultObjective)
@@ -41,13 +41,13 @@ func (l *Ledger) stand(h *holding) *standing {
 		outcomes: []Outcome{{Demand: h.demand, Status: Placed, Placement: h.outcome}}}
 	at := make([]int32, len(c.units))
 	for k := range h.elements {
-		e := &h.elements[k]
+		e := h.elements[k]
 		u := c.unitOf[e.index]
 		if !sites.sites[u].has(e.node) {
 			return nil
 		}
 		at[u] = e.node
-		g.add(e.node, e.take)
+		g.add(e.node, h.takeOf(e))
 		g.price(l.facts, &c.units[u], e.node)
 		g.floor += sites.floor[u][c.units[u].tightness(defaultObjective)]
 	}
