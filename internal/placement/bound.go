@@ -20,14 +20,13 @@ type boundParts struct {
 // movesBound moves every unit outside choice stays, so its cost is exact.
 func (s *search) keptBound() {
 	b := &s.bounds
-	for _, k := range s.choice {
-		s.elems[k].unsure = true
-	}
-	for k := range s.elems {
-		e := &s.elems[k]
-		e.least = -1
-		e.unsure = e.unsure || e.homes != nil
-		if e.unsure {
+	for _, list := range [2][]int32{s.choice, s.scattered} {
+		for _, k := range list {
+			e := &s.elems[k]
+			if e.unsure {
+				continue
+			}
+			e.unsure = true
 			at := e.floor
 			if e.at >= 0 {
 				at = min(at, s.static(e, e.at))

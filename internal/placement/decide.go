@@ -136,28 +136,7 @@ func (s *search) build(demands []Demand) []Outcome {
 	for k := range s.demands {
 		s.loadDemand(int32(k))
 	}
-	s.findRows()
 	return outcomes
-}
-
-// findRows looks up the ledger's rows of all flows between homes. Side by side
-// like this, one look-up does not wait for the memory that another needs.
-func (s *search) findRows() {
-	if !s.resident {
-		return
-	}
-	home := func(x int32) int32 {
-		if x >= 0 {
-			return s.elems[x].home
-		}
-		return s.end(x)
-	}
-	for k := range s.flows {
-		f := &s.flows[k]
-		if from, to := home(f.a), home(f.b); from >= 0 && to >= 0 && from != to {
-			f.row = s.ledger.links.find(pairKey(from, to))
-		}
-	}
 }
 
 // isDouble reports whether a demand's id was given before.
@@ -249,9 +228,16 @@ func (s *search) loadDemand(dem int32) {
 		s.adjacent = append(s.adjacent, d.flows+x)
 	}
 	s.flows = append(s.flows, c.loaded...)
-	for k := range c.flows {
-		f := &s.flows[d.flows+int32(k)]
-		f.a, f.b = s.flowEnd(d, f.a, c.flows[k].fixed), s.flowEnd(d, f.b, c.flows[k].fixed)
+	flows := s.flows[d.flows:]
+	for k := range flows {
+		flows[k].a += d.first
+		flows[k].b += d.first
+	}
+	if len(c.fixed) > 0 {
+		s.fixed = true
+		for k := range flows {
+			flows[k].a, flows[k].b = s.flowEnd(d, c.flows[k].a, c.flows[k].fixed), s.flowEnd(d, c.flows[k].b, c.flows[k].fixed)
+		}
 	}
 	if d.held == nil {
 		return
@@ -300,6 +286,7 @@ func (s *search) findHomes(d *demandState) {
 		if e.homes == nil {
 			homes := slices.Repeat([]int32{-1}, len(e.unit.members))
 			e.homes = &homes
+			s.scattered = append(s.scattered, d.first+c.unitOf[k])
 		}
 		(*e.homes)[slices.Index(e.unit.members, k)] = h.node
 	}

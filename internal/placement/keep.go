@@ -44,6 +44,11 @@ func (s *search) keepAll() {
 	for k := range s.elems {
 		s.keepOne(int32(k))
 	}
+	s.findRows()
+	if s.fixed {
+		s.giveOut(true)
+	}
+	s.giveOut(false)
 	s.dropFixed()
 	clashes := s.clashes()
 	over := s.overloaded()
@@ -71,13 +76,41 @@ func (s *search) keepOne(k int32) {
 	case !e.sites.has(e.home):
 		s.displace(k, displacement{elem: k, why: whyUnsuitable, peer: -1})
 	default:
-		s.forceHome(k)
+		s.put(k, e.home)
 		if e.homes != nil {
 			s.movesBound += e.leastMoves()
 		}
 		return
 	}
 	s.movesBound += e.leastMoves()
+}
+
+// findRows looks up the ledger's rows of all flows in place. Side by side like
+// this, one look-up does not wait for the memory that another needs.
+func (s *search) findRows() {
+	if !s.resident {
+		return
+	}
+	for k := range s.flows {
+		f := &s.flows[k]
+		if from, to := s.end(f.a), s.end(f.b); from >= 0 && to >= 0 && from != to {
+			f.row = s.ledger.links.find(pairKey(from, to))
+		}
+	}
+}
+
+// giveOut gives the flows between placed units what they need, or those of units
+// to fixed nodes, and notes which do not hold.
+func (s *search) giveOut(fixed bool) {
+	for k := range s.flows {
+		f := &s.flows[k]
+		if (f.a|f.b < 0) != fixed {
+			continue
+		}
+		if from, to := s.end(f.a), s.end(f.b); from != to && from != -1 && to != -1 {
+			s.forceFlow(int32(k), from, to)
+		}
+	}
 }
 
 // displace records that a unit cannot stay, and takes it off its node.

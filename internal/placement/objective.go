@@ -29,8 +29,8 @@ func newObjective(w Weights) *objective {
 // static is the cost of a unit on a node that does not depend on the others:
 // preference, energy and price.
 func (s *search) static(e *elem, n int32) float64 {
-	energy, price := s.snap.Prices(n)
-	return e.pref[s.snap.KindIndex(n)] + e.cores*(s.obj.Energy*energy+s.obj.Price*price)
+	kind, energy, price := s.snap.Stated(n)
+	return e.pref[kind] + e.cores*(s.obj.Energy*energy+s.obj.Price*price)
 }
 
 // phi is the balance cost of a node: the squared utilisation of each of its
@@ -97,8 +97,8 @@ func (s *search) terms() Terms {
 			continue
 		}
 		t.Moves += s.obj.Move * float64(e.movesTo(e.at))
-		t.Preference += e.pref[s.snap.KindIndex(e.at)]
-		energy, price := s.snap.Prices(e.at)
+		kind, energy, price := s.snap.Stated(e.at)
+		t.Preference += e.pref[kind]
 		t.Energy += s.obj.Energy * e.cores * energy
 		t.Price += s.obj.Price * e.cores * price
 	}

@@ -155,18 +155,6 @@ func (s *search) giveBack(e *elem, j int) {
 	}
 }
 
-// forceHome is force at the home of a unit, beside others at theirs.
-func (s *search) forceHome(k int32) {
-	e := &s.elems[k]
-	for _, x := range s.adj(e) {
-		f := &s.flows[x]
-		if from, to, ok := s.ends(f, k, e.home); ok && from != unknownNode && to != unknownNode {
-			s.pairAtRow(from, to, f.row)
-		}
-	}
-	s.force(k, e.home)
-}
-
 // force places a unit on a node even where that overloads it, and notes the
 // flows that do not hold there.
 func (s *search) force(k, n int32) {
@@ -177,19 +165,27 @@ func (s *search) force(k, n int32) {
 		if !ok {
 			continue
 		}
-		if from == unknownNode || to == unknownNode {
-			s.broken = append(s.broken, x)
-			continue
-		}
-		f.pair = s.pairAt(from, to)
-		p := &s.pairs.list[f.pair]
-		if !p.allows(f) || p.free < 0 && (f.a < 0 || f.b < 0) {
-			s.broken = append(s.broken, x)
-		}
-		p.free -= f.kbit
-		p.flows++
+		f.row = noRow
+		s.forceFlow(x, from, to)
 	}
 	s.put(k, n)
+}
+
+// forceFlow gives a flow what it needs from one node to another, and notes it if
+// it does not hold there.
+func (s *search) forceFlow(x, from, to int32) {
+	f := &s.flows[x]
+	if from == unknownNode || to == unknownNode {
+		s.broken = append(s.broken, x)
+		return
+	}
+	f.pair = s.pairAtRow(from, to, f.row)
+	p := &s.pairs.list[f.pair]
+	if !p.allows(f) || p.free < 0 && (f.a < 0 || f.b < 0) {
+		s.broken = append(s.broken, x)
+	}
+	p.free -= f.kbit
+	p.flows++
 }
 
 // drop takes a placed unit off its node and frees its flows.

@@ -38,6 +38,8 @@ type search struct {
 	displaced   []displacement
 	movesBound  int
 	bounds      boundParts
+	fixed       bool    // there are flows to fixed nodes
+	scattered   []int32 // units with several homes
 	broken      []int32 // flows that force found not to hold
 	single      []int32 // units of which exactly one must move, if that is all
 	choice      []int32 // units of which some, but not certainly this one, must move
@@ -123,7 +125,7 @@ type flow struct {
 	maxLoss    float64
 	kbit       int64
 	pair       int32 // in pairs.list, where it is given out now; -1: nowhere
-	row        int32 // the ledger's of its ends' homes; noRow: not looked for
+	row        int32 // of that pair in the ledger, as long as nothing has moved; or noRow
 }
 
 // noRow is no row of the ledger, or one that has not been looked for.
@@ -233,6 +235,7 @@ func (s *search) reset(st State, o Options, obj *objective) {
 	for k := range s.planned {
 		s.planned[k] = s.planned[k][:0]
 	}
+	s.fixed, s.scattered = false, s.scattered[:0]
 	s.broken, s.choice, s.rowsChanged = s.broken[:0], s.choice[:0], s.rowsChanged[:0]
 	if o.Backstop >= 0 {
 		s.started = time.Now()

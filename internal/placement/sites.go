@@ -152,7 +152,7 @@ func (c *compiled) sitesOf(s *topology.Snapshot, obj *objective) *sitesCache {
 		u := &c.units[i]
 		tight := u.tightness(obj)
 		k.elems = append(k.elems, elem{unit: u, sites: k.sites[i], pref: &k.obj.preference[tight], req: u.req, cores: u.cores, home: -1, at: -1,
-			floor: k.floor[i][tight], adjFrom: adj, adjTo: adj + int32(len(u.adj)), grouped: len(u.apart) > 0})
+			floor: k.floor[i][tight], least: -1, adjFrom: adj, adjTo: adj + int32(len(u.adj)), grouped: len(u.apart) > 0})
 		adj += int32(len(u.adj))
 	}
 	c.sites.Store(k)

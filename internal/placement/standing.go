@@ -84,8 +84,8 @@ func (g *standing) add(node int32, take topology.Capacity) {
 
 func (g *standing) price(s *topology.Snapshot, u *unit, node int32) {
 	obj := defaultObjective
-	energy, price := s.Prices(node)
-	g.terms.Preference += obj.preference[u.tightness(obj)][s.KindIndex(node)]
+	kind, energy, price := s.Stated(node)
+	g.terms.Preference += obj.preference[u.tightness(obj)][kind]
 	g.terms.Energy += obj.Energy * u.cores * energy
 	g.terms.Price += obj.Price * u.cores * price
 }

@@ -30,6 +30,7 @@ type entry struct {
 type Snapshot struct {
 	revision uint64
 	names    *names
+	ids      []string // by index
 	pages    []*page
 	size     int // indexes given out so far
 	count    int // nodes present
@@ -67,10 +68,11 @@ func (n *names) intern(id string) int32 {
 	return i
 }
 
-func (n *names) id(i int32) string {
+// list is the ids up to a number of them: those never change.
+func (n *names) list(size int) []string {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	return n.ids[i]
+	return n.ids[:size:size]
 }
 
 // Empty is revision 0 of a new lineage: no nodes.
@@ -105,12 +107,7 @@ func (s *Snapshot) Index(id string) (i int32, ok bool) {
 func (s *Snapshot) Known(id string) (i int32, ok bool) { return s.names.lookup(id) }
 
 // ID is the id of an index, also of a removed node.
-func (s *Snapshot) ID(i int32) string {
-	if n := s.Node(i); n != nil {
-		return n.ID
-	}
-	return s.names.id(i)
-}
+func (s *Snapshot) ID(i int32) string { return s.ids[i] }
 
 func (s *Snapshot) at(i int32) *entry { return &s.pages[i>>pageBits][i&(pageSize-1)] }
 
@@ -127,6 +124,13 @@ func (s *Snapshot) MostCapacity() Capacity { return s.most }
 func (s *Snapshot) Prices(i int32) (energy, price float64) {
 	e := s.at(i)
 	return e.energy, e.price
+}
+
+// Stated is what the engines read of a node that never comes with a measurement:
+// the position of its kind in Kinds(), and its energy and price per core.
+func (s *Snapshot) Stated(i int32) (kind int, energy, price float64) {
+	e := s.at(i)
+	return int(e.kind), e.energy, e.price
 }
 
 // Node is the node at an index, nil when it is not present. It must not be
