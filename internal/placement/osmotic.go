@@ -208,20 +208,24 @@ func (s *search) giveBackRoom() {
 }
 
 // polish re-inserts what was placed anew at its cheapest node, given all the
-// rest, while that lowers the cost; then lets elements return, if asked to.
+// rest, once more where a unit of the same demand has found a better one; then
+// lets elements return, if asked to.
 func (s *search) polish() {
 	worth := tiny
 	if len(s.elems) > exactUnits {
 		worth = 0.2 * max(s.obj.Traffic, s.obj.Balance)
 	}
-	for range 2 {
+	for round := range 2 {
 		better := false
 		for _, k := range s.todo {
 			e := &s.elems[k]
-			if e.at < 0 || s.demands[e.dem].waiting || s.spent(0) {
+			d := &s.demands[e.dem]
+			if e.at < 0 || d.waiting || s.spent(0) || round > 0 && !d.stirred {
 				continue
 			}
-			better = s.improve(k, worth) || better
+			if s.improve(k, worth) {
+				better, d.stirred = true, true
+			}
 		}
 		if !better {
 			break

@@ -1,6 +1,10 @@
 package placement
 
-import "github.com/osmoslice/osmoslice/internal/topology"
+import (
+	"slices"
+
+	"github.com/osmoslice/osmoslice/internal/topology"
+)
 
 // pairState is one ordered pair of nodes during a decision, in one cache line.
 type pairState struct {
@@ -76,14 +80,19 @@ func (s *search) pairAtRow(from, to, row int32) int32 {
 		t.grow()
 		i, _ = t.find(key)
 	}
-	t.slots[i] = pairSlot{t.stamp, int32(len(t.list)), key}
-	t.list = append(t.list, s.readPair(from, to, row))
-	return int32(len(t.list) - 1)
+	at := len(t.list)
+	t.slots[i] = pairSlot{t.stamp, int32(at), key}
+	if at == cap(t.list) {
+		t.list = slices.Grow(t.list, at)
+	}
+	t.list = t.list[:at+1]
+	s.readPair(&t.list[at], from, to, row)
+	return int32(at)
 }
 
 // readPair reads a pair from ledger and snapshot.
-func (s *search) readPair(from, to, at int32) pairState {
-	p := pairState{from: from, to: to, row: at}
+func (s *search) readPair(p *pairState, from, to, at int32) {
+	*p = pairState{from: from, to: to, row: at}
 	var row *linkRow
 	if s.ledger != nil {
 		if at == noRow {
@@ -102,7 +111,6 @@ func (s *search) readPair(from, to, at int32) pairState {
 		p.others = row.kbit
 	}
 	p.free = p.cap - p.others - s.opts.Headroom.BandwidthKbit
-	return p
 }
 
 // carries reports whether a pair takes one more flow. A pair that nothing has
@@ -112,7 +120,8 @@ func (s *search) carries(from, to int32, f *flow) bool {
 		p := &s.pairs.list[s.pairs.slots[i].at]
 		return p.allows(f) && p.free >= f.kbit
 	}
-	p := s.readPair(from, to, noRow)
+	var p pairState
+	s.readPair(&p, from, to, noRow)
 	return p.allows(f) && p.free >= f.kbit
 }
 

@@ -87,6 +87,7 @@ type demandState struct {
 	rank        int // 0: decided first
 	waiting     bool
 	proven      bool
+	stirred     bool    // polish has found a better node for one of its units
 	same        bool    // same compiled form as what it holds: positions agree
 	now         int32   // where nowAt says of its held elements where they are now; not if same
 	pairs       float64 // proven by tighten: what flows between its new units cost
