@@ -196,15 +196,20 @@ func (c *compiled) addFlow(f *Flow, at int32) {
 	c.flows = append(c.flows, x)
 }
 
-// linkFlows builds the adjacency of units and flows in one array.
+// linkFlows builds the adjacency of units and flows in one array, for each unit
+// first what comes to it: when many nodes are tried for a unit, those links stand
+// side by side, where the other end keeps them.
 func (c *compiled) linkFlows() {
 	count := make([]int, len(c.units)+1)
 	ends := func(visit func(u int32, f int32)) {
 		for k := range c.flows {
-			for _, u := range [2]int32{c.flows[k].a, c.flows[k].b} {
-				if u >= 0 {
-					visit(u, int32(k))
-				}
+			if u := c.flows[k].b; u >= 0 {
+				visit(u, int32(k))
+			}
+		}
+		for k := range c.flows {
+			if u := c.flows[k].a; u >= 0 {
+				visit(u, int32(k))
 			}
 		}
 	}

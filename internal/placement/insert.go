@@ -149,7 +149,7 @@ func (s *search) leftover(st *nodeState, req capacity) float64 {
 const pressedWeight = 4
 
 // reaches reports whether a unit on n has the links it needs to what surely
-// stays, bandwidth aside.
+// stays, each if it were the only one of the given demands to use it.
 func (s *search) reaches(k, n int32) bool {
 	e := &s.elems[k]
 	for _, x := range s.adj(e) {
@@ -162,7 +162,10 @@ func (s *search) reaches(k, n int32) bool {
 			continue
 		}
 		from, to, ok := s.ends(f, k, n)
-		if ok && (from == unknownNode || to == unknownNode || !s.pair(from, to).allows(f)) {
+		if !ok {
+			continue
+		}
+		if from == unknownNode || to == unknownNode || !s.couldCarry(from, to, f) {
 			return false
 		}
 	}

@@ -113,16 +113,27 @@ func (s *search) readPair(p *pairState, from, to, at int32) {
 	p.free = p.cap - p.others - s.opts.Headroom.BandwidthKbit
 }
 
-// carries reports whether a pair takes one more flow. A pair that nothing has
-// been placed on is only looked at, not kept: most are looked at once.
+// carries reports whether a pair takes one more flow.
 func (s *search) carries(from, to int32, f *flow) bool {
-	if i, found := s.pairs.find(pairKey(from, to)); found {
-		p := &s.pairs.list[s.pairs.slots[i].at]
-		return p.allows(f) && p.free >= f.kbit
-	}
-	var p pairState
-	s.readPair(&p, from, to, noRow)
+	p := s.pairNow(from, to)
 	return p.allows(f) && p.free >= f.kbit
+}
+
+// pairNow is the state of a pair that is only looked at. One that nothing has been
+// placed on is not kept: most are looked at once.
+func (s *search) pairNow(from, to int32) *pairState {
+	if i, found := s.pairs.find(pairKey(from, to)); found {
+		return &s.pairs.list[s.pairs.slots[i].at]
+	}
+	s.readPair(&s.glance, from, to, noRow)
+	return &s.glance
+}
+
+// couldCarry reports whether a pair could take a flow if no other flow of the given
+// demands was on it.
+func (s *search) couldCarry(from, to int32, f *flow) bool {
+	p := s.pairNow(from, to)
+	return p.allows(f) && (s.opts.FactsAreFree || p.cap-p.others-s.opts.Headroom.BandwidthKbit >= f.kbit)
 }
 
 func (t *pairTable) grow() {

@@ -23,6 +23,7 @@ type search struct {
 	states   [][]nodeState // in chunks, so that pointers stay valid
 	used     int
 	pairs    pairTable
+	glance   pairState // what pairNow answers for a pair that is not kept
 	stamp    uint32
 	touched  []int32 // nodes looked at in this decision
 	others   bool    // other demands hold something
