@@ -11,7 +11,7 @@ import (
 type boundParts struct {
 	sure   float64 // exact cost of the units that stay in every plan of fewest moves
 	unsure float64 // least cost of units on nodes where someone must go
-	single float64 // exact cost of the best plan of fewest moves; 0: not known
+	single float64 // what a plan of fewest moves costs at least, by search; 0: not known
 	root   float64 // what any plan costs at least, from where a proof begins; 0: not known
 	proven float64 // an optimum proven by search; valid when search.closed
 }
@@ -99,9 +99,7 @@ func (s *search) bound() float64 {
 		more += d.crossing
 		fewest += s.pairBound(d)
 	}
-	if b.single > 0 {
-		fewest = b.single
-	}
+	fewest = max(fewest, b.single)
 	if !s.anyHeld() {
 		more = math.Inf(1)
 	}

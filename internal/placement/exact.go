@@ -45,7 +45,9 @@ func (s *search) prove() {
 			s.drop(int32(k))
 		}
 	}
-	if b.narrow(nil, 0) {
+	if b.narrow(nil, 0) && b.lists != nil {
+		b.search.bounds.root = max(b.search.bounds.root, b.searchTrees(nil, 0))
+	} else if b.lists == nil && !b.stop {
 		for _, dem := range s.byRank() {
 			b.add(s.demands[dem].first, s.demands[dem].last, nil)
 		}
@@ -90,7 +92,10 @@ func (s *search) proveFewest() {
 		}
 	}
 	t = s.terms()
-	if b.narrow(need, t.Total()) {
+	least := b.best
+	if b.narrow(need, t.Total()) && b.lists != nil {
+		least = b.searchTrees(need, t.Total())
+	} else if b.lists == nil && !b.stop {
 		for k := range s.demands {
 			b.add(s.demands[k].first, s.demands[k].last, need)
 		}
@@ -99,6 +104,8 @@ func (s *search) proveFewest() {
 	b.restore()
 	if !b.stop {
 		s.bounds.single = b.best
+	} else if b.lists != nil {
+		s.bounds.single = least
 	}
 }
 

@@ -7,7 +7,10 @@ import (
 )
 
 // maxOptions is how many nodes in all the default strategy branches over.
-const maxOptions = 2000
+const (
+	maxOptions = 2000   // by depth
+	maxListed  = 16_000 // as trees
+)
 
 // narrow lists for every unit the nodes that it may be on in any state better
 // than the best known, from what every unit costs at least beside those not
@@ -79,10 +82,10 @@ func (b *brancher) listAll(need map[int32]bool, spare float64) bool {
 		b.below(int32(k), b.least[k]+spare, func(c candidate) bool {
 			b.lists[k] = append(b.lists[k], c)
 			count++
-			return count < maxOptions || b.opts.Strategy == "exact"
+			return count < maxListed || b.opts.Strategy == "exact"
 		})
 	}
-	b.stop = count >= maxOptions && b.opts.Strategy != "exact"
+	b.stop = count >= maxListed && b.opts.Strategy != "exact"
 	return !b.stop
 }
 

@@ -7,16 +7,6 @@ import (
 	"github.com/osmoslice/osmoslice/internal/topology"
 )
 
-// proofSites is up to how many sites of all units together the default strategy
-// searches for a proof in a continuous step. Beyond, the bound is within some
-// per mille without, and a proof takes a hundred times as long as the decision.
-// A placement from nothing is proven up to firstProofSites, and the strategy
-// "exact" always searches.
-const (
-	proofSites      = 1500
-	firstProofSites = 8000
-)
-
 // exactUnits is up to how many units the default strategy proves its optimum.
 const exactUnits = 20
 
@@ -35,11 +25,7 @@ func (s *search) close() {
 	if len(s.elems) == 0 || len(s.elems) > exactUnits || !s.gapOpen() {
 		return
 	}
-	held, sites := s.anyHeld() && !s.opts.Replace, s.candidateCount()
-	if sites > proofSites && held || sites > firstProofSites {
-		return
-	}
-	if held {
+	if s.anyHeld() && !s.opts.Replace {
 		s.proveFewest()
 		if !s.gapOpen() {
 			return

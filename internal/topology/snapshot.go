@@ -194,6 +194,20 @@ func (s *Snapshot) Path(i, j int32) (p Path, ok bool) {
 	return s.groups.path(a.group, b.group)
 }
 
+// Carries reports whether Path answers a link from node i to another node j that is
+// within a latency and a loss and has so much bandwidth: in a fraction of the time,
+// for a search that asks about very many.
+func (s *Snapshot) Carries(i, j int32, latency, loss float64, kbit int64) bool {
+	a := s.at(i)
+	if r := a.row; r != nil && r.dense && int(j) < len(r.val) && r.loss == nil {
+		if x := &r.val[j]; x.kbit != 0 {
+			return x.kbit > kbit && x.latency <= latency && a.node != nil && s.at(j).node != nil
+		}
+	}
+	p, ok := s.Path(i, j)
+	return ok && p.LatencyMS <= latency && p.Loss <= loss && p.BandwidthKbit >= kbit
+}
+
 // CountChanges is at most how many nodes and links ChangesSince would name; ok is
 // false when it would name none because the revision is not remembered.
 func (s *Snapshot) CountChanges(revision uint64) (links, nodes int, ok bool) {
