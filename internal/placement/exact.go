@@ -32,6 +32,7 @@ type brancher struct {
 	least    []float64     // per unit: what it costs at least
 	at       []int32       // best assignment by unit; -1: its demand waits
 	stop     bool
+	unlisted bool // there were too many nodes
 }
 
 // prove searches for a better state than the present one, or proves that there
@@ -64,11 +65,12 @@ func (s *search) prove() {
 
 // proveFewest searches only over the units that need a new node or may be the
 // ones that must move, with all others where they are. Every plan of fewest
-// moves is among those, so none costs less than what it proves.
-func (s *search) proveFewest() {
+// moves is among those, so none costs less than what it proves. It answers false
+// when there are more nodes than it can search.
+func (s *search) proveFewest() bool {
 	for k := range s.demands {
 		if s.demands[k].waiting {
-			return
+			return true
 		}
 	}
 	need := map[int32]bool{}
@@ -80,7 +82,7 @@ func (s *search) proveFewest() {
 	}
 	for k := range s.elems {
 		if e := &s.elems[k]; !need[int32(k)] && (e.unsure || e.at != e.home) {
-			return // some other unit had to make room
+			return true // some other unit had to make room
 		}
 	}
 	t := s.terms()
@@ -92,7 +94,7 @@ func (s *search) proveFewest() {
 		}
 	}
 	t = s.terms()
-	least := b.best
+	least := 0.0
 	if b.narrow(need, t.Total()) && b.lists != nil {
 		least = b.searchTrees(need, t.Total())
 	} else if b.lists == nil && !b.stop {
@@ -104,9 +106,10 @@ func (s *search) proveFewest() {
 	b.restore()
 	if !b.stop {
 		s.bounds.single = b.best
-	} else if b.lists != nil {
+	} else {
 		s.bounds.single = least
 	}
+	return !b.unlisted
 }
 
 func (b *brancher) save() {

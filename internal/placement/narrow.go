@@ -10,7 +10,21 @@ import (
 const (
 	maxOptions = 2000   // by depth
 	maxListed  = 16_000 // as trees
+	// In a continuous step the bound is within some per mille without, and more
+	// nodes than these take a hundred times as long to search as to decide.
+	maxListedHeld = 400
 )
+
+// mostListed is how many nodes in all may be listed for a search as trees.
+func (b *brancher) mostListed() int {
+	switch {
+	case b.opts.Strategy == "exact":
+		return math.MaxInt
+	case b.anyHeld() && !b.opts.Replace:
+		return maxListedHeld
+	}
+	return maxListed
+}
 
 // narrow lists for every unit the nodes that it may be on in any state better
 // than the best known, from what every unit costs at least beside those not
@@ -74,7 +88,7 @@ func (b *brancher) mayListAll() bool {
 // listAll lists for every unit the nodes that cost at most so much more than the
 // cheapest; false when those are too many.
 func (b *brancher) listAll(need map[int32]bool, spare float64) bool {
-	count := 0
+	count, most := 0, b.mostListed()
 	for k := range b.elems {
 		if need != nil && !need[int32(k)] {
 			continue
@@ -82,10 +96,11 @@ func (b *brancher) listAll(need map[int32]bool, spare float64) bool {
 		b.below(int32(k), b.least[k]+spare, func(c candidate) bool {
 			b.lists[k] = append(b.lists[k], c)
 			count++
-			return count < maxListed || b.opts.Strategy == "exact"
+			return count < most
 		})
 	}
-	b.stop = count >= maxListed && b.opts.Strategy != "exact"
+	b.unlisted = count >= most
+	b.stop = b.unlisted
 	return !b.stop
 }
 

@@ -25,11 +25,8 @@ func (s *search) close() {
 	if len(s.elems) == 0 || len(s.elems) > exactUnits || !s.gapOpen() {
 		return
 	}
-	if s.anyHeld() && !s.opts.Replace {
-		s.proveFewest()
-		if !s.gapOpen() {
-			return
-		}
+	if s.anyHeld() && !s.opts.Replace && (!s.proveFewest() || !s.gapOpen()) {
+		return // too many nodes, or settled
 	}
 	s.prove()
 }
