@@ -106,8 +106,13 @@ func (s *Snapshot) Index(id string) (i int32, ok bool) {
 // Known is the index of a node id of the lineage, present now or not.
 func (s *Snapshot) Known(id string) (i int32, ok bool) { return s.names.lookup(id) }
 
-// ID is the id of an index, also of a removed node.
-func (s *Snapshot) ID(i int32) string { return s.ids[i] }
+// ID is the id of an index of the lineage, also of a removed node.
+func (s *Snapshot) ID(i int32) string {
+	if int(i) < len(s.ids) {
+		return s.ids[i]
+	}
+	return s.names.list(int(i) + 1)[i] // of a later revision
+}
 
 func (s *Snapshot) at(i int32) *entry { return &s.pages[i>>pageBits][i&(pageSize-1)] }
 
