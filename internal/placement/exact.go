@@ -229,13 +229,14 @@ func (b *brancher) rest(i int) float64 {
 	for i < len(b.order) {
 		d := &b.demands[b.elems[b.order[i]].dem]
 		begun := !b.opens[i]
-		part := 0.0
+		part, floors := 0.0, d.crossing
 		first := b.elems[b.order[i]].dem
 		for ; i < len(b.order) && b.elems[b.order[i]].dem == first; i++ {
 			part += b.cheapest(i)
+			floors += b.elems[b.order[i]].floor
 		}
-		if !begun && b.mayWait {
-			part = min(part+d.crossing, b.waitPrice(d))
+		if !begun && b.mayWait { // crossing is beyond the floors, not beyond what its units cost now
+			part = min(max(part, floors), b.waitPrice(d))
 		}
 		sum += part
 		if math.IsInf(sum, 1) {

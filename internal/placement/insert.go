@@ -113,7 +113,7 @@ type query struct {
 func (s *search) consider(q *query, n int32, static float64) {
 	s.steps++
 	e, st := q.e, s.node(n)
-	if !st.up {
+	if !st.up || n == s.barred {
 		return
 	}
 	marginal := s.phi(st, e.req) - st.phiNow

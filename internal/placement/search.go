@@ -43,6 +43,7 @@ type search struct {
 	scattered   []int32 // units with several homes
 	broken      []int32 // flows that force found not to hold
 	single      []int32 // units of which exactly one must move, if that is all
+	barred      int32   // a node that is no candidate for now, -1: none
 	choice      []int32 // units of which some, but not certainly this one, must move
 	seen        map[string]bool
 	rowsChanged []int32
@@ -237,6 +238,7 @@ func (s *search) reset(st State, o Options, obj *objective) {
 	for k := range s.planned {
 		s.planned[k] = s.planned[k][:0]
 	}
+	s.barred = -1
 	s.fixed, s.scattered = false, s.scattered[:0]
 	s.broken, s.choice, s.rowsChanged = s.broken[:0], s.choice[:0], s.rowsChanged[:0]
 	if o.Backstop >= 0 {

@@ -377,7 +377,7 @@ func (g *grove) fit(x *branch) []int32 {
 		return x.fits
 	}
 	x.fitOf, x.fits = p.on, x.fits[:0]
-	most := x.floor + g.best - g.bound
+	most := x.up[p.on] + g.best - g.bound
 	parent := p.nodes[p.on].node
 	for _, j := range x.order {
 		if x.value[j] > most {
