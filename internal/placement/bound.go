@@ -106,6 +106,27 @@ func (s *search) bound() float64 {
 	return max(b.root, min(fewest, more, wait))
 }
 
+// movesBy is how many moves a bound on the cost of a few units proves: what all else
+// can cost at most leaves the rest to moves.
+func (s *search) movesBy(bound float64) int {
+	if len(s.elems) > exactUnits || s.obj.Move <= 0 || s.anyWaiting() {
+		return 0
+	}
+	rest := s.obj.Traffic*float64(len(s.flows)) + s.phiMost()*float64(len(s.elems))
+	for k := range s.elems {
+		e, most := &s.elems[k], 0.0
+		for i := range e.sites.kinds {
+			x := &e.sites.kinds[i]
+			most = max(most, e.pref[x.kind]+e.cores*x.most)
+		}
+		rest += most
+	}
+	return max(0, int(math.Ceil((bound-rest)/s.obj.Move-1e-9)))
+}
+
+// phiMost is more than a node that is within its capacity costs for balance.
+func (s *search) phiMost() float64 { return 3 * s.obj.Balance }
+
 func (s *search) anyWaiting() bool {
 	for k := range s.demands {
 		if s.demands[k].waiting {

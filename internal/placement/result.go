@@ -17,6 +17,9 @@ func (s *search) decision(outcomes []Outcome) Decision {
 	d.Cost = d.Terms.Total()
 	d.Bound = min(s.bound(), d.Cost)
 	d.gap()
+	if !s.opts.Replace {
+		d.MovesBound = max(d.MovesBound, s.movesBy(d.Bound))
+	}
 	s.plan = Plan{Remove: s.plan.Remove[:0], Migrate: s.plan.Migrate[:0], Add: s.plan.Add[:0]}
 	differ := s.ids[:0]
 	for k := range s.demands {

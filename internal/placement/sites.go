@@ -32,6 +32,7 @@ type sites struct {
 type siteKind struct {
 	kind  int
 	least float64 // the lowest price
+	most  float64 // the highest
 	alike bool    // all have that price
 	many  bool    // more than a handful
 }
@@ -45,7 +46,7 @@ func (t *sites) seal() {
 	t.kinds = nil
 	for k, prices := range t.unit {
 		if n := len(prices); n > 0 {
-			t.kinds = append(t.kinds, siteKind{k, prices[0], prices[0] == prices[n-1], n > aHandful})
+			t.kinds = append(t.kinds, siteKind{k, prices[0], prices[n-1], prices[0] == prices[n-1], n > aHandful})
 		}
 	}
 }
