@@ -310,16 +310,30 @@ func part(c topology.Capacity, dim int) int64 {
 // settles most of them; among equals one on an overloaded node, then a small.
 func (s *search) solveClashes(clashes []clash) {
 	for {
+		live := clashes[:0]
+		for i := range clashes {
+			if s.stillClashes(&clashes[i]) {
+				live = append(live, clashes[i])
+				for _, k := range clashes[i].elems {
+					s.elems[k].clashing = 0
+				}
+			}
+		}
+		clashes = live
+		if len(clashes) == 0 {
+			return
+		}
+		for i := range clashes {
+			for _, k := range clashes[i].elems {
+				s.elems[k].clashing++
+			}
+		}
 		best, bestScore := int32(-1), -1.0
 		var why displacement
 		for i := range clashes {
-			c := &clashes[i]
-			if !s.stillClashes(c) {
-				continue
-			}
-			for _, k := range c.elems {
-				if score := s.clashScore(k, clashes); score > bestScore {
-					best, bestScore, why = k, score, c.why
+			for _, k := range clashes[i].elems {
+				if score := s.clashScore(k); score > bestScore {
+					best, bestScore, why = k, score, clashes[i].why
 				}
 			}
 		}
@@ -358,17 +372,13 @@ func (s *search) pairOver(c *clash) bool {
 	return false
 }
 
-func (s *search) clashScore(k int32, clashes []clash) float64 {
+// clashScore prefers, as the one to leave, a unit that settles many clashes.
+func (s *search) clashScore(k int32) float64 {
 	e := &s.elems[k]
 	if e.at < 0 {
 		return -1
 	}
-	score := 0.0
-	for i := range clashes {
-		if slices.Contains(clashes[i].elems, k) && s.stillClashes(&clashes[i]) {
-			score++
-		}
-	}
+	score := float64(e.clashing)
 	st := s.node(e.at)
 	if !within(noCapacity, st.free) {
 		score += 0.5

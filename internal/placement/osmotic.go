@@ -203,7 +203,7 @@ func (s *search) polish() {
 		for _, k := range s.todo {
 			e := &s.elems[k]
 			d := &s.demands[e.dem]
-			if e.at < 0 || d.waiting || s.spent(0) || round > 0 && !d.stirred {
+			if e.at < 0 || d.waiting || s.spent(0) || round > 0 && !d.stirred || round == 0 && !s.overtaken(k) {
 				continue
 			}
 			if s.improve(k, worth) {
@@ -227,6 +227,19 @@ func (s *search) polish() {
 			s.objMove(move)
 		}
 	}
+}
+
+// overtaken reports whether a unit that another one exchanges traffic with was put
+// on its node later than it. Otherwise it has the best that there was.
+func (s *search) overtaken(k int32) bool {
+	e := &s.elems[k]
+	for _, x := range s.adj(e) {
+		f := &s.flows[x]
+		if f.a >= 0 && f.b >= 0 && s.elems[f.a+f.b-k].since > e.since {
+			return true
+		}
+	}
+	return false
 }
 
 // objMove sets the price of a move for this decision only.

@@ -16,6 +16,8 @@ func (s *search) put(k, n int32) {
 	st.head = k
 	st.count++
 	e.at = n
+	s.count++
+	e.since = s.count
 }
 
 func (s *search) take(k int32) {

@@ -43,6 +43,7 @@ type search struct {
 	scattered   []int32 // units with several homes
 	broken      []int32 // flows that force found not to hold
 	single      []int32 // units of which exactly one must move, if that is all
+	count       int32   // of units put on nodes
 	barred      int32   // a node that is no candidate for now, -1: none
 	choice      []int32 // units of which some, but not certainly this one, must move
 	seen        map[string]bool
@@ -111,11 +112,13 @@ type elem struct {
 	prev     int32
 	adjFrom  int32 // its flows: adjacent[adjFrom:adjTo]
 	adjTo    int32
-	moved    bool // new or displaced: placing it anew costs no further move
-	unsure   bool // one of choice
-	locked   bool // must not be ejected
-	returned bool // went back to a better suited node
-	grouped  bool // in a group of units that stay apart
+	moved    bool   // new or displaced: placing it anew costs no further move
+	unsure   bool   // one of choice
+	locked   bool   // must not be ejected
+	returned bool   // went back to a better suited node
+	grouped  bool   // in a group of units that stay apart
+	clashing uint16 // how many clashes it is part of
+	since    int32  // when it was put on its node, by the search's count
 	cores    float64
 	floor    float64 // proven: its least static cost on any node
 	least    float64 // proven: its cost without moves, on any node; -1: not yet known
@@ -238,7 +241,7 @@ func (s *search) reset(st State, o Options, obj *objective) {
 	for k := range s.planned {
 		s.planned[k] = s.planned[k][:0]
 	}
-	s.barred = -1
+	s.barred, s.count = -1, 0
 	s.fixed, s.scattered = false, s.scattered[:0]
 	s.broken, s.choice, s.rowsChanged = s.broken[:0], s.choice[:0], s.rowsChanged[:0]
 	if o.Backstop >= 0 {
