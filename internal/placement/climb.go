@@ -72,6 +72,15 @@ func (g *grove) fit(x *branch) []int32 {
 	return x.fits
 }
 
+// linked is what a unit on a node and its parent on another, or on the same, cost
+// beyond their own costs.
+func (g *grove) linked(x *branch, n, parent int32) float64 {
+	if n == parent {
+		return g.pairing(g.node(n), g.elems[x.unit].req, g.elems[g.list[x.parent].unit].req)
+	}
+	return x.link.traffic
+}
+
 // climb searches the trees from the roots down for a better state; bound is what
 // all costs at least with those before i where they are.
 func (g *grove) climb(i int, bound float64) {
@@ -93,10 +102,8 @@ func (g *grove) climb(i int, bound float64) {
 		if bound+x.value[j]-known >= g.best {
 			return // sorted: no later node costs less
 		}
-		n, link := x.nodes[j].node, x.link.traffic
-		if parent == n {
-			link = g.pairing(g.node(n), g.elems[x.unit].req, g.elems[g.list[x.parent].unit].req)
-		}
+		n := x.nodes[j].node
+		link := g.linked(x, n, parent)
 		if bound+x.value[j]+link-known >= g.best {
 			continue
 		}

@@ -47,7 +47,7 @@ func (s *search) prove() {
 		}
 	}
 	if b.narrow(nil, 0) && b.lists != nil {
-		b.search.bounds.root = max(b.search.bounds.root, b.searchTrees(nil, 0))
+		b.bounds.root = max(b.bounds.root, b.searchTrees(nil, 0))
 	} else if b.lists == nil && !b.stop {
 		for _, dem := range s.byRank() {
 			b.add(s.demands[dem].first, s.demands[dem].last, nil)

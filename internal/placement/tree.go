@@ -207,7 +207,7 @@ func (g *grove) sharing(child *branch, n int32) float64 {
 // sameGroup reports whether two units of a demand must not be on these two nodes.
 func (g *grove) sameGroup(x, y *elem, a, b int32) bool {
 	for _, i := range x.unit.apart {
-		if slices.Contains(y.unit.apart, i) && g.search.together(&g.demands[x.dem].c.apart[i], a, b) {
+		if slices.Contains(y.unit.apart, i) && g.together(&g.demands[x.dem].c.apart[i], a, b) {
 			return true
 		}
 	}

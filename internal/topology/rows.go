@@ -27,7 +27,7 @@ type row struct {
 func (r *row) get(j int32) (rowValue, bool) {
 	k := int(j)
 	if !r.dense {
-		found := false
+		var found bool
 		if k, found = slices.BinarySearch(r.to, j); !found {
 			return rowValue{}, false
 		}
