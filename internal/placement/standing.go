@@ -163,7 +163,6 @@ func (l *Ledger) keptOne(demand *Demand, o *Options) (d Decision, ok bool) {
 // keptAll is for all that hold anything: nothing is used by others.
 func (l *Ledger) keptAll(demands []Demand, o *Options) (d Decision, ok bool) {
 	var seen [maxStanding]*standing
-	outcomes := make([]Outcome, len(demands))
 	var terms Terms
 	floor := 0.0
 	for k := range demands {
@@ -171,9 +170,13 @@ func (l *Ledger) keptAll(demands []Demand, o *Options) (d Decision, ok bool) {
 		if g == nil || slices.Contains(seen[:k], g) {
 			return d, false
 		}
-		seen[k], outcomes[k] = g, g.outcomes[0]
+		seen[k] = g
 		terms = terms.plus(g.terms)
 		floor += g.floor
+	}
+	outcomes := make([]Outcome, len(demands))
+	for k := range demands {
+		outcomes[k] = seen[k].outcomes[0]
 	}
 	for i := range l.nodes {
 		if r := &l.nodes[i]; r.used != noCapacity {
