@@ -46,7 +46,7 @@ func (b *brief) follow(st *nodeState) {
 // found. It counts as many steps as it takes time.
 func (s *search) bestBrief(q *query, list []brief, static, sure float64) {
 	e := q.e
-	s.steps += int64(len(list) / 8)
+	s.steps += int64(len(list) / 2)
 	cpu := float64(e.req.CPU)
 	for i := range list {
 		b := &list[i]
