@@ -13,7 +13,7 @@ import (
 // composeOptions say what a compose file and its requirements cannot.
 type composeOptions struct {
 	name        string            // of the slice; "": the file's, or its folder's
-	product     string            // of the microElements
+	product     string            // of the microElements; "": one for each image
 	products    map[string]string // of some, by service
 	memory      bool              // a unit of hardware is a GiB of memory, not a core
 	instantiate bool
@@ -104,7 +104,11 @@ func (c *composing) service(name string) {
 	if !c.named(where, name) {
 		return
 	}
-	m := map[string]any{"name": name, "product": first(c.o.products[name], c.o.product), "melClass": "MUS"}
+	product, version := c.product(where, name, entry)
+	m := map[string]any{"name": name, "product": product, "melClass": "MUS"}
+	if version != "" {
+		m["productVersion"] = version
+	}
 	if config := c.environment(where, entry["environment"]); len(config) > 0 {
 		m["configuration"] = config
 	}
@@ -117,7 +121,7 @@ func (c *composing) service(name string) {
 	if len(need) > 0 {
 		m["requirements"] = need
 	}
-	c.rest(where, entry)
+	c.rest(where, entry, version != "")
 	c.maps("%s → microElement %s (%s)%s", where, name, m["product"], needing(need))
 	add(c.order, "microElements", m)
 }
@@ -302,10 +306,10 @@ func (c *composing) bound(where string, v any) (float64, bool) {
 	return f, f > 0
 }
 
-// rest notes what of a service has no place.
-func (c *composing) rest(where string, entry map[string]any) {
+// rest notes what of a service has no place. Its image and ports have one when a
+// product was made of them.
+func (c *composing) rest(where string, entry map[string]any, made bool) {
 	reasons := map[string]string{
-		"image":          "a product says what is run; " + c.o.product + " is taken: register one and name it with --product-of",
 		"build":          "a product says what is run; building is not done here",
 		"ports":          "the product says which ports it has; addresses are found out, not stored",
 		"expose":         "the product says which ports it has",
@@ -320,7 +324,11 @@ func (c *composing) rest(where string, entry map[string]any) {
 	}
 	for _, k := range sortedKeys(entry) {
 		switch k {
-		case "environment", "command", "deploy":
+		case "environment", "command", "deploy", "image":
+		case "ports", "expose":
+			if !made {
+				c.note(where+"."+k, "%s", reasons[k])
+			}
 		default:
 			c.note(where+"."+k, "%s", first(reasons[k], "is not taken over"))
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -41,7 +42,60 @@ services:
 	for _, n := range got.Notes {
 		notes = append(notes, n.Where)
 	}
-	if all := strings.Join(notes, " "); all != "services.bad name requirements.db.hardware requirements.db.colour services.web.environment.API_KEY services.web.image requirements.ghost requirements.web.links.web2" {
+	if all := strings.Join(notes, " "); all != "services.bad name requirements.db.hardware requirements.db.colour services.web.image services.web.environment.API_KEY requirements.ghost requirements.web.links.web2" {
+		t.Errorf("%s", all)
+	}
+}
+
+// Each image becomes a catalogue entry, once; the services that have it name it
+// with its version.
+func TestImagesBecomeProducts(t *testing.T) {
+	const compose = `
+name: shop
+services:
+  web: {image: "registry.example:5000/team/nginx:1.25", ports: ["8080:80", {target: 443}, "53:53/udp", "3000-3005"], expose: [80]}
+  twin: {image: "registry.example:5000/team/nginx:1.25"}
+  other: {image: "nginx:1.25"}
+  loose: {image: redis}
+  pinned: {image: "redis@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}
+  mine: {image: "postgres:15"}
+  none: {}
+  odd: {image: "${IMAGE}"}
+`
+	got, err := readCompose("x/docker-compose.yml", []byte(compose), nil, composeOptions{products: map[string]string{"mine": "postgres-ha"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var products, members []string
+	for _, p := range got.Products {
+		images, _ := p["images"].(map[string]any)
+		ports, _ := json.Marshal(p["ports"])
+		products = append(products, attr(p, "name")+"@"+attr(p, "version")+" "+attr(images, "main")[:5]+" "+string(ports))
+	}
+	list, _ := got.Slices[0]["microElements"].([]any)
+	for _, v := range list {
+		m, _ := v.(map[string]any)
+		members = append(members, attr(m, "name")+" "+attr(m, "product")+"@"+attr(m, "productVersion"))
+	}
+	wantProducts := []string{
+		"redis@latest redis null", "nginx@1.25 nginx null", "redis@0123456789ab redis null",
+		`registry.example-5000-team-nginx@1.25 regis [{"fixed":80,"name":"tcp-80","protocol":"tcp","scheme":"tcp"},{"fixed":443,"name":"tcp-443","protocol":"tcp","scheme":"tcp"},{"fixed":53,"name":"udp-53","protocol":"udp","scheme":"udp"}]`,
+	}
+	if !slices.Equal(products, wantProducts) {
+		t.Errorf("%q\nwant\n%q", products, wantProducts)
+	}
+	wantMembers := []string{
+		"loose redis@latest", "mine postgres-ha@", "none process@", "odd process@", "other nginx@1.25", "pinned redis@0123456789ab",
+		"twin registry.example-5000-team-nginx@1.25", "web registry.example-5000-team-nginx@1.25",
+	}
+	if !slices.Equal(members, wantMembers) {
+		t.Errorf("%q\nwant\n%q", members, wantMembers)
+	}
+	var notes []string
+	for _, n := range got.Notes {
+		notes = append(notes, n.Where)
+	}
+	if all := strings.Join(notes, " "); all != "services.loose.image services.mine.image services.none services.odd.image services.web.ports[3]" {
 		t.Errorf("%s", all)
 	}
 }

@@ -46,15 +46,16 @@ func (s *session) importComposeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "compose docker-compose.yml [requirements.yml]",
 		Short: "Read a compose file and FogArm's requirements: show what maps and what does not; --apply orders it",
-		Long: "Each service becomes a microElement, each link of the requirements a microData. -o order.yaml writes the order\n" +
-			"into a new file, for slicectl slice apply.",
+		Long: "Each service becomes a microElement, each link of the requirements a microData, each image a catalogue entry.\n" +
+			"-o order.yaml writes the order into a new file, for slicectl slice apply, and the entries into order-products.yaml,\n" +
+			"for slicectl product apply.",
 		Args:        args(1, 2, "the compose file, and perhaps the requirements"),
 		Annotations: map[string]string{outputFile: "yes"},
 	}
 	f := c.Flags()
 	f.BoolVar(&apply, "apply", false, "create or converge what maps")
 	f.StringVar(&o.name, "name", "", "name of the slice; not given: the file's, or its folder's")
-	f.StringVar(&o.product, "product", "process", "product of the microElements")
+	f.StringVar(&o.product, "product", "", "product of the microElements; not given: one is made for each image")
 	f.StringToStringVar(&o.products, "product-of", nil, "product of one service: SERVICE=PRODUCT")
 	f.StringVar(&hardware, "hardware", "cpu", "what a unit of hardware is: cpu (a core) or memory (a GiB)")
 	f.BoolVar(&o.instantiate, "instantiate", false, "instantiate the slice at once")

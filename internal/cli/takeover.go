@@ -21,6 +21,7 @@ import (
 type taken struct {
 	Infrastructures []map[string]any `json:"infrastructures,omitempty"`
 	Inventory       map[string]any   `json:"inventory,omitempty"` // of the only infrastructure
+	Products        []map[string]any `json:"products,omitempty"`
 	Slices          []map[string]any `json:"iotSlices"`
 	Mapped          []string         `json:"mapped"`
 	Notes           []iotorchNote    `json:"notMapped"`
@@ -64,7 +65,7 @@ func (s *session) intoFile(cmd *cobra.Command) bool {
 // apply makes it so.
 func (s *session) takeOverAll(ctx context.Context, t *taken, apply bool) error {
 	if s.orderFile != "" {
-		if err := writeOrders(s.orderFile, t.Slices); err != nil {
+		if err := s.writeTaken(t); err != nil {
 			return err
 		}
 	}
@@ -81,7 +82,11 @@ func (s *session) takeOverAll(ctx context.Context, t *taken, apply bool) error {
 	}
 	if !apply {
 		if s.orderFile != "" {
-			s.note("%d orders written to %s; nothing else was changed", len(t.Slices), s.orderFile)
+			products := ""
+			if len(t.Products) > 0 {
+				products = fmt.Sprintf(", %d products to %s", len(t.Products), productsFile(s.orderFile))
+			}
+			s.note("%d orders written to %s%s; nothing else was changed", len(t.Slices), s.orderFile, products)
 		} else {
 			s.note("nothing was changed; add --apply to order it")
 		}
@@ -99,12 +104,40 @@ func (s *session) takeOverAll(ctx context.Context, t *taken, apply bool) error {
 			return fmt.Errorf("nodes and links of %s: %w", i["name"], err)
 		}
 	}
+	for _, p := range t.Products {
+		if err := s.converge(ctx, nounOf("product"), p, &changeFlags{}); err != nil {
+			return fmt.Errorf("product %s: %w", p["name"], err)
+		}
+	}
 	for _, o := range t.Slices {
 		if err := s.converge(ctx, nounOf("slice"), o, &changeFlags{}); err != nil {
 			return fmt.Errorf("slice %s: %w", o["name"], err)
 		}
 	}
 	return nil
+}
+
+// writeTaken writes the orders, and the products they need beside them: both, or
+// neither.
+func (s *session) writeTaken(t *taken) error {
+	if len(t.Products) == 0 {
+		return writeOrders(s.orderFile, t.Slices)
+	}
+	file := productsFile(s.orderFile)
+	if err := writeOrders(file, t.Products); err != nil {
+		return err
+	}
+	if err := writeOrders(s.orderFile, t.Slices); err != nil {
+		return errors.Join(err, os.Remove(file))
+	}
+	return nil
+}
+
+// productsFile is where the products of an order go: order-products.yaml beside
+// order.yaml.
+func productsFile(order string) string {
+	ext := filepath.Ext(order)
+	return strings.TrimSuffix(order, ext) + "-products" + ext
 }
 
 // writeOrders writes orders into a new file: YAML documents, or JSON. One that

@@ -103,7 +103,10 @@ func (x *convergence) finish(ctx context.Context, was *slice.IoTSlice, want *Sli
 	if err != nil || sameJSON(was, x.sl) {
 		return x.out, err
 	}
-	return x.out, x.u.Update(ctx, x.sl)
+	if err := x.u.Update(ctx, x.sl); err != nil {
+		return x.out, err
+	}
+	return x.out, x.u.suits(ctx, x.out.Operation, want.Placement)
 }
 
 func sameJSON(a, b any) bool {

@@ -128,7 +128,7 @@ type credit struct {
 func (p *placer) placed(sit *Situation, q *question, c credit) (*placement.Decision, error) {
 	defer p.giveBack(q.demand.ID, p.borrow(sit, q.demand.ID, c))
 	st, demands := placement.State{Snapshot: p.snap, Ledger: p.ledger}, []placement.Demand{q.demand}
-	d := placement.Decide(st, demands, p.options)
+	d := p.ask(st, demands, p.options)
 	// A bound that is off makes a plan look better or worse than it is, not wrong.
 	wrong := slices.DeleteFunc(check.Decision(st, demands, p.options, &d), func(v check.Violation) bool { return v.Rule == "bound" })
 	if len(wrong) > 0 {

@@ -60,7 +60,10 @@ func (s *Service) Order(ctx context.Context, sliceID string, r Request, o Option
 		if err := u.use(ctx, sl, p.Placement, op); err != nil {
 			return Result{}, err
 		}
-		return Result{Resource: sl, Operation: op}, u.Update(ctx, sl)
+		if err := u.Update(ctx, sl); err != nil {
+			return Result{}, err
+		}
+		return Result{Resource: sl, Operation: op}, u.suits(ctx, op, p.Placement)
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 // follows the store by positions, at a cost that grows with what changed.
 type placer struct {
 	options placement.Options
+	ask     func(placement.State, []placement.Demand, placement.Options) placement.Decision
 
 	mu        sync.Mutex
 	snap      *topology.Snapshot
@@ -34,7 +35,7 @@ type placer struct {
 
 func newPlacer(o placement.Options) *placer {
 	o.Explain = true
-	p := &placer{options: o}
+	p := &placer{options: o, ask: placement.Decide}
 	p.reset()
 	return p
 }

@@ -232,6 +232,19 @@ func (u *unit) use(ctx context.Context, sl *slice.IoTSlice, id string, op *opera
 	return u.Update(ctx, x)
 }
 
+// suits refuses at once an order that is not the one its kept placement is of. The
+// slice and its members are stored by then.
+func (u *unit) suits(ctx context.Context, op *operation.Operation, placement string) error {
+	if op == nil || placement == "" {
+		return nil
+	}
+	sit, err := u.s.situation(ctx, u.Tx, op)
+	if err != nil {
+		return err
+	}
+	return u.s.place.suits(ctx, u.Tx, sit)
+}
+
 func (p *placer) stillHolds(ctx context.Context, tx operation.Tx, x *slice.Placement) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -75,7 +77,8 @@ func pin(sit *Situation, x *slice.Placement, q *question) error {
 		byID[e.ID] = e
 	}
 	other := func(format string, args ...any) error {
-		return fault.New(fault.Conflict, "placement %q is of another order: "+format, append([]any{x.Name}, args...)...)
+		return fault.New(fault.Conflict, "placement %q is of another order: "+format, append([]any{x.Name}, args...)...).
+			With("placementId", x.ID, "nothing, or a placement of this very order")
 	}
 	for k := range q.demand.Elements {
 		el := &q.demand.Elements[k]
@@ -86,7 +89,7 @@ func pin(sit *Situation, x *slice.Placement, q *question) error {
 		}
 		delete(at, elementKey(e))
 		if !sameJSON(a.Requirements, sit.Needs[e.ID]) {
-			return other("%s %q needs something else now", e.Element, e.Name)
+			return other("%s %q needs something else now: %s", e.Element, e.Name, needsDiffer(a.Requirements, sit.Needs[e.ID]))
 		}
 		if len(el.AllowedNodes) > 0 && !slices.Contains(el.AllowedNodes, a.Node) {
 			return other("%s %q may not run on node %s", e.Element, e.Name, a.NodeName)
@@ -97,6 +100,58 @@ func pin(sit *Situation, x *slice.Placement, q *question) error {
 		return other("the slice has no %s %q", a.ElementKind, a.Element)
 	}
 	return nil
+}
+
+// needsDiffer says which needs are not what they were.
+func needsDiffer(was, now slice.Requirements) string {
+	x, y := map[string]any{}, map[string]any{}
+	for v, m := range map[*slice.Requirements]*map[string]any{&was: &x, &now: &y} {
+		if doc, err := json.Marshal(v); err != nil || json.Unmarshal(doc, m) != nil {
+			return "they cannot be compared"
+		}
+	}
+	var out []string
+	for _, k := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Keys(x)), slices.Collect(maps.Keys(y)))))) {
+		if a, b := x[k], y[k]; !sameJSON(a, b) {
+			out = append(out, fmt.Sprintf("%s was %s, is %s", k, orNothing(a), orNothing(b)))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+func orNothing(v any) string {
+	if v == nil {
+		return "not set"
+	}
+	return fmt.Sprint(v)
+}
+
+// suits refuses an order that runs a kept plan when that plan is of another: its
+// members are not those that were asked about, need something else, or go
+// elsewhere. It asks what planning will ask.
+func (p *placer) suits(ctx context.Context, tx operation.Tx, sit *Situation) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.refresh(ctx, tx); err != nil {
+		return err
+	}
+	q := p.question(sit)
+	if q.refused != nil {
+		return q.refused
+	}
+	have, err := tx.Holdings(ctx, sit.Slice.ID)
+	if err != nil {
+		return err
+	}
+	plan, err := p.previewed(ctx, tx, sit, &q)
+	if err != nil || plan == nil {
+		return err
+	}
+	d, err := p.placed(sit, &q, credit{own: waysOf(have), reserved: plan})
+	if err == nil && !d.Feasible() {
+		err = plan.broken(sit, d)
+	}
+	return err
 }
 
 // broken is why a pinned plan could not be had although no fact has changed: the

@@ -365,9 +365,57 @@ func TestAPreviewIsRunExactlyOrRefused(t *testing.T) {
 	}
 	_, stale = keep("another", "two")
 	stale.Servers[0].Requirements = &slice.Requirements{CPU: 101}
-	if _, op := w.create(stale); op.State != operation.RolledBack || !strings.Contains(op.RootCause.Detail, `is of another order: server "cloud" needs something else now`) {
-		t.Errorf("%s %+v", op.State, op.RootCause)
+	_, err = w.svc.CreateSlice(w.ctx, stale, fulfilment.Options{})
+	conflict(t, err, `is of another order: server "cloud" needs something else now: cpuMilli was 100, is 101`)
+	w.agree()
+}
+
+// An order that is not the one its plan was made for is refused when it is posted:
+// nothing of it is stored, and the plan can still be had.
+func TestAPlanOfAnotherOrderIsRefusedAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.tenancy()
+	w.small("one")
+	w.small("two")
+	o := w.order("mine")
+	o.Slice.Placement = &slice.PlacementPolicy{Infrastructures: []string{"one"}}
+	x := w.asked(reserve(o, nil))
+	if x.Reservation != slice.Reserved {
+		t.Fatalf("%+v", x)
 	}
+	for _, c := range []struct {
+		name   string
+		change func(*fulfilment.SliceOrder)
+		says   string
+	}{
+		{"other needs", func(o *fulfilment.SliceOrder) { o.Servers[0].Requirements = &slice.Requirements{Memory: 65} }, `server "cloud" needs something else now: memoryMiB was 64, is 65`},
+		{"another name", func(o *fulfilment.SliceOrder) { o.Servers[0].Name = "core" }, `it has no server "core"`},
+		{"one less", func(o *fulfilment.SliceOrder) { o.Gateways, o.Devices = nil, nil }, `the slice has no gateway "edge"`},
+		{"elsewhere", func(o *fulfilment.SliceOrder) {
+			o.Slice.Placement = &slice.PlacementPolicy{Infrastructures: []string{"two"}}
+		}, `the plan of placement "` + x.Name + `" does not hold for this order`},
+	} {
+		other := w.order("mine")
+		other.Slice.Placement = &slice.PlacementPolicy{Infrastructures: []string{"one"}}
+		other.Placement = x.ID
+		c.change(&other)
+		for _, call := range []func() error{
+			func() error { _, err := w.svc.CreateSlice(w.ctx, other, fulfilment.Options{}); return err },
+			func() error { _, err := w.svc.Converge(w.ctx, other, fulfilment.Options{}); return err },
+		} {
+			conflict(t, call(), c.says)
+		}
+	}
+	if n := w.count(slice.KindIoTSlice, ""); n != 0 {
+		t.Errorf("%d slices were stored", n)
+	}
+	if got := w.kept(x.ID); got.Reservation != slice.Reserved || !got.Held || got.Operation != "" {
+		t.Errorf("%+v", got)
+	}
+	w.agree()
+	w.run()
+	o.Placement = x.ID
+	w.up(o)
 	w.agree()
 }
 

@@ -61,7 +61,7 @@ func (u *unit) createSlice(ctx context.Context, order *SliceOrder) (Result, erro
 		return Result{}, err
 	}
 	out.Resources = all[1:]
-	return out, nil
+	return out, u.suits(ctx, out.Operation, order.Placement)
 }
 
 // quota refuses a slice too many.

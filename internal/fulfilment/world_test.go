@@ -99,94 +99,143 @@ func (w *world) close() {
 // says the same, and that no operation is open.
 func (w *world) agree() {
 	w.t.Helper()
-	recorded, held := map[string]string{}, map[string]string{}
-	uses := map[string]int64{}
+	w.noneOpen()
+	r := recorded{releases: map[string]string{}, uses: map[string]int64{}}
+	var held map[string]string
 	err := w.db.Read(w.ctx, func(ctx context.Context, tx operation.Tx) error {
-		for _, k := range []slice.Kind{slice.KindIoTGateway, slice.KindIoTServer, slice.KindMicroElement} {
-			rs, err := tx.List(ctx, operation.Query{Kind: k, Limit: 1000})
-			if err != nil {
-				return err
-			}
-			for _, r := range rs {
-				e := r.(*slice.Element)
-				for _, d := range []*slice.Deployment{e.Run, e.Previous} {
-					if d != nil {
-						recorded[d.Release] = e.Name
-						uses[d.Node] += d.Requirements.Memory
-					}
-				}
-			}
-		}
-		ts, err := tx.Tombstones(ctx, "", 1000)
-		for _, t := range ts {
-			recorded[t.Release] = "tombstone"
-			for _, u := range t.Uses {
-				uses[u.Node] -= u.Memory
-			}
-		}
-		if err != nil {
+		if err := r.read(ctx, tx); err != nil {
 			return err
 		}
-		rows, _, err := tx.Ledger(ctx, 0)
-		if err != nil {
+		if err := w.ledgerAgrees(ctx, tx, &r); err != nil {
 			return err
 		}
-		ways := map[[2]string]int64{}
-		holders, err := w.holders(ctx, tx, ts, uses)
-		if err != nil {
-			return err
-		}
-		for _, id := range holders {
-			hs, err := tx.Holdings(ctx, id)
-			if err != nil {
-				return err
-			}
-			for _, h := range hs {
-				ways[[2]string{h.From, h.To}] += h.Kbit
-			}
-		}
-		for _, r := range rows {
-			if r.To != "" {
-				if pair := [2]string{r.Node, r.To}; r.Kbit != ways[pair] {
-					w.t.Errorf("the ledger has %d kbit/s from %s to %s, the holders %d", r.Kbit, r.Node, r.To, ways[pair])
-				}
-				continue
-			}
-			if r.Memory != uses[r.Node] {
-				w.t.Errorf("the ledger has %d MiB on node %s, the members %d", r.Memory, r.Node, uses[r.Node])
-			}
-		}
-		if n, err := tx.Open(ctx); err != nil || n != 0 {
-			w.t.Errorf("%d operations are open, error %v", n, err)
-		}
-		sites, err := tx.List(ctx, operation.Query{Kind: slice.KindInfrastructure, Limit: 1000})
-		if err != nil {
-			return err
-		}
-		for _, v := range sites {
-			refs, err := w.sites.List(ctx, domain.Site{ID: v.Head().ID, Name: v.Head().Name})
-			if err != nil {
-				return err
-			}
-			for _, ref := range refs {
-				held[ref.Release] = v.Head().Name
-			}
-		}
-		return nil
+		var err error
+		held, err = w.heldBySites(ctx, tx)
+		return err
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	for r, e := range recorded {
-		if held[r] == "" && e != "tombstone" {
-			w.t.Errorf("the store says %s runs as %s, no site holds it", e, r)
+	for release, e := range r.releases {
+		if held[release] == "" && e != "tombstone" {
+			w.t.Errorf("the store says %s runs as %s, no site holds it", e, release)
 		}
 	}
-	for r, at := range held {
-		if recorded[r] == "" {
-			w.t.Errorf("site %s holds %s, the store knows nothing of it", at, r)
+	for release, at := range held {
+		if r.releases[release] == "" {
+			w.t.Errorf("site %s holds %s, the store knows nothing of it", at, release)
 		}
 	}
+}
+
+// noneOpen checks that no operation is open. A store may answer with a count that
+// is a moment old.
+func (w *world) noneOpen() {
+	w.t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		n := 0
+		err := w.db.Read(w.ctx, func(ctx context.Context, tx operation.Tx) (err error) {
+			n, err = tx.Open(ctx)
+			return err
+		})
+		if err == nil && n == 0 {
+			return
+		}
+		if err != nil || time.Now().After(deadline) {
+			w.t.Errorf("%d operations are open, error %v", n, err)
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// recorded is what the store says is deployed.
+type recorded struct {
+	releases   map[string]string // by release: the element's name, or "tombstone"
+	uses       map[string]int64  // memory by node
+	tombstones []operation.Tombstone
+}
+
+func (r *recorded) read(ctx context.Context, tx operation.Tx) error {
+	for _, k := range []slice.Kind{slice.KindIoTGateway, slice.KindIoTServer, slice.KindMicroElement} {
+		rs, err := tx.List(ctx, operation.Query{Kind: k, Limit: 1000})
+		if err != nil {
+			return err
+		}
+		for _, x := range rs {
+			e := x.(*slice.Element)
+			for _, d := range []*slice.Deployment{e.Run, e.Previous} {
+				if d != nil {
+					r.releases[d.Release] = e.Name
+					r.uses[d.Node] += d.Requirements.Memory
+				}
+			}
+		}
+	}
+	var err error
+	r.tombstones, err = tx.Tombstones(ctx, "", 1000)
+	for _, t := range r.tombstones {
+		r.releases[t.Release] = "tombstone"
+		for _, u := range t.Uses {
+			r.uses[u.Node] -= u.Memory
+		}
+	}
+	return err
+}
+
+// ledgerAgrees checks every row of the ledger against those that hold something.
+func (w *world) ledgerAgrees(ctx context.Context, tx operation.Tx, r *recorded) error {
+	w.t.Helper()
+	rows, _, err := tx.Ledger(ctx, 0)
+	if err != nil {
+		return err
+	}
+	ways := map[[2]string]int64{}
+	holders, err := w.holders(ctx, tx, r.tombstones, r.uses)
+	if err != nil {
+		return err
+	}
+	for _, id := range holders {
+		hs, err := tx.Holdings(ctx, id)
+		if err != nil {
+			return err
+		}
+		for _, h := range hs {
+			ways[[2]string{h.From, h.To}] += h.Kbit
+		}
+	}
+	for _, row := range rows {
+		if row.To != "" {
+			if pair := [2]string{row.Node, row.To}; row.Kbit != ways[pair] {
+				w.t.Errorf("the ledger has %d kbit/s from %s to %s, the holders %d", row.Kbit, row.Node, row.To, ways[pair])
+			}
+			continue
+		}
+		if row.Memory != r.uses[row.Node] {
+			w.t.Errorf("the ledger has %d MiB on node %s, the members %d", row.Memory, row.Node, r.uses[row.Node])
+		}
+	}
+	return nil
+}
+
+// heldBySites lists the releases on all sites, each with its site's name.
+func (w *world) heldBySites(ctx context.Context, tx operation.Tx) (map[string]string, error) {
+	held := map[string]string{}
+	sites, err := tx.List(ctx, operation.Query{Kind: slice.KindInfrastructure, Limit: 1000})
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range sites {
+		refs, err := w.sites.List(ctx, domain.Site{ID: v.Head().ID, Name: v.Head().Name})
+		if err != nil {
+			return nil, err
+		}
+		for _, ref := range refs {
+			held[ref.Release] = v.Head().Name
+		}
+	}
+	return held, nil
 }
 
 // holders are those that may hold bandwidth; what placements hold of nodes is

@@ -11,7 +11,7 @@ import (
 type boundParts struct {
 	sure   float64 // exact cost of the units that stay in every plan of fewest moves
 	unsure float64 // least cost of units on nodes where someone must go
-	single float64 // exact cost of the best plan of fewest moves; 0: not known
+	single float64 // what a plan of fewest moves costs at least, by search; 0: not known
 	root   float64 // what any plan costs at least, from where a proof begins; 0: not known
 	proven float64 // an optimum proven by search; valid when search.closed
 }
@@ -20,14 +20,13 @@ type boundParts struct {
 // movesBound moves every unit outside choice stays, so its cost is exact.
 func (s *search) keptBound() {
 	b := &s.bounds
-	for _, k := range s.choice {
-		s.elems[k].unsure = true
-	}
-	for k := range s.elems {
-		e := &s.elems[k]
-		e.least = -1
-		e.unsure = e.unsure || e.homes != nil
-		if e.unsure {
+	for _, list := range [2][]int32{s.choice, s.scattered} {
+		for _, k := range list {
+			e := &s.elems[k]
+			if e.unsure {
+				continue
+			}
+			e.unsure = true
 			at := e.floor
 			if e.at >= 0 {
 				at = min(at, s.static(e, e.at))
@@ -55,8 +54,8 @@ func (s *search) keptBound() {
 			}
 		}
 		if sure {
-			st.base = st.used
-			static += s.phi(st, noCapacity) - st.basePhi
+			st.base, st.phiBase = st.used, st.phiNow
+			static += st.phiNow - st.basePhi
 		}
 		b.sure += static
 	}
@@ -65,11 +64,7 @@ func (s *search) keptBound() {
 // baseMarginal is the balance cost of a unit on a node beside the units that
 // stay in every plan of fewest moves: never more than in such a plan.
 func (s *search) baseMarginal(st *nodeState, req topology.Capacity) float64 {
-	if st.base == st.used {
-		return s.phi(st, req) - s.phi(st, noCapacity)
-	}
-	at := nodeState{used: st.base, inverse: st.inverse}
-	return s.phi(&at, req) - s.phi(&at, noCapacity)
+	return s.squares(plus(st.base, req), &st.inverse) - st.phiBase
 }
 
 // bound is a proven lower bound on the cost of any decision: the least of
@@ -104,14 +99,33 @@ func (s *search) bound() float64 {
 		more += d.crossing
 		fewest += s.pairBound(d)
 	}
-	if b.single > 0 {
-		fewest = b.single
-	}
+	fewest = max(fewest, b.single)
 	if !s.anyHeld() {
 		more = math.Inf(1)
 	}
 	return max(b.root, min(fewest, more, wait))
 }
+
+// movesBy is how many moves a bound on the cost of a few units proves: what all else
+// can cost at most leaves the rest to moves.
+func (s *search) movesBy(bound float64) int {
+	if len(s.elems) > exactUnits || s.obj.Move <= 0 || s.anyWaiting() {
+		return 0
+	}
+	rest := s.obj.Traffic*float64(len(s.flows)) + s.phiMost()*float64(len(s.elems))
+	for k := range s.elems {
+		e, most := &s.elems[k], 0.0
+		for i := range e.sites.kinds {
+			x := &e.sites.kinds[i]
+			most = max(most, e.pref[x.kind]+e.cores*x.most)
+		}
+		rest += most
+	}
+	return max(0, int(math.Ceil((bound-rest)/s.obj.Move-1e-9)))
+}
+
+// phiMost is more than a node that is within its capacity costs for balance.
+func (s *search) phiMost() float64 { return 3 * s.obj.Balance }
 
 func (s *search) anyWaiting() bool {
 	for k := range s.demands {
@@ -255,7 +269,7 @@ func (s *search) sharing(a, b int32, da, db, most float64) float64 {
 	for i := range x.sites.kinds {
 		kind, least := x.sites.kinds[i].kind, x.sites.kinds[i].least
 		if x.sites.kinds[i].alike && !s.opts.FactsAreFree {
-			sx, sy := x.pref[kind]+x.unit.cores*least-x.least, y.pref[kind]+y.unit.cores*least-y.least
+			sx, sy := x.pref[kind]+x.cores*least-x.least, y.pref[kind]+y.cores*least-y.least
 			for _, r := range s.snap.Rooms(kind) {
 				v := inverse(r.CPU)
 				if max(sx+s.lowest(x.req, x.req, v), 0)/da+max(sy+s.lowest(y.req, y.req, v), 0)/db+2*s.lowest(x.req, y.req, v) >= most-tiny {

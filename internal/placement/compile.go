@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"unique"
 
 	"github.com/osmoslice/osmoslice/internal/topology"
 )
@@ -15,15 +16,16 @@ import (
 // its cache of sites. Elements joined by affinity are one unit.
 type compiled struct {
 	lineage  *topology.Snapshot
-	source   *Demand             // with its own copy of the lists
-	ids      []string            // of its elements
-	hashes   []uint64            // of the ids
-	takes    []topology.Capacity // what each element takes of its node
+	source   *Demand                 // with its own copy of the lists
+	ids      []string                // of its elements
+	names    []unique.Handle[string] // the ids, to be compared at once
+	takes    []topology.Capacity     // what each element takes of its node
 	units    []unit
 	unitOf   []int32      // per element
 	filters  [][]*Element // per unit: what its nodes must satisfy
 	keys     []string     // per unit: equal keys have equal sites
 	flows    []cflow
+	loaded   []flow   // the same as a search begins with them
 	fixed    []string // node ids that flows end at
 	adjacent []int32  // flow indexes, grouped by unit
 	apart    []apartGroup
@@ -32,13 +34,13 @@ type compiled struct {
 }
 
 // unit is one or more elements that share a node.
-type unit struct {
+type unit struct { // what keeping it asks for comes first, in one cache line
 	req        topology.Capacity
 	cores      float64
 	minLatency float64 // the tightest bound of its flows; +Inf when none
-	members    []int32 // element indexes
 	adj        []int32 // part of compiled.adjacent
 	apart      []int32 // indexes of compiled.apart
+	members    []int32 // element indexes
 }
 
 // cflow is a flow between units, or between a unit and a fixed node.
@@ -64,6 +66,7 @@ type sitesCache struct {
 	obj      *objective
 	sites    []*sites
 	floor    [][2]float64 // per unit: least static cost; [1]: bound by latency
+	elems    []elem       // per unit: as a search begins with it
 	crossing float64      // least cost of its flows beyond the floors
 }
 
@@ -84,18 +87,25 @@ func compile(s *topology.Snapshot, d *Demand) *compiled {
 	c := &compiled{lineage: s, source: d, unitOf: make([]int32, len(d.Elements))}
 	c.joinUnits(d)
 	c.index = make(map[string]int32, len(d.Elements))
-	c.ids, c.hashes, c.takes = make([]string, len(d.Elements)), make([]uint64, len(d.Elements)), make([]topology.Capacity, len(d.Elements))
 	for k := range d.Elements {
-		id := d.Elements[k].ID
-		c.index[id], c.ids[k], c.hashes[k] = int32(k), id, hashID(id)
-		c.takes[k] = d.Elements[k].Requirements.Hardware()
+		c.index[d.Elements[k].ID] = int32(k)
+		c.addID(d.Elements[k].ID)
+		c.takes = append(c.takes, d.Elements[k].Requirements.Hardware())
 	}
 	for k := range d.Flows {
 		c.addFlow(&d.Flows[k], int32(k))
 	}
 	c.linkFlows()
+	for k := range c.flows {
+		f := &c.flows[k]
+		c.loaded = append(c.loaded, flow{f.a, f.b, f.maxLatency, f.maxLoss, f.kbit, -1, noRow})
+	}
 	c.addApart(d)
 	return c
+}
+
+func (c *compiled) addID(id string) {
+	c.ids, c.names = append(c.ids, id), append(c.names, unique.Make(id))
 }
 
 // joinUnits makes one unit of all elements that affinity groups connect.
@@ -186,15 +196,20 @@ func (c *compiled) addFlow(f *Flow, at int32) {
 	c.flows = append(c.flows, x)
 }
 
-// linkFlows builds the adjacency of units and flows in one array.
+// linkFlows builds the adjacency of units and flows in one array, for each unit
+// first what comes to it: when many nodes are tried for a unit, those links stand
+// side by side, where the other end keeps them.
 func (c *compiled) linkFlows() {
 	count := make([]int, len(c.units)+1)
 	ends := func(visit func(u int32, f int32)) {
 		for k := range c.flows {
-			for _, u := range [2]int32{c.flows[k].a, c.flows[k].b} {
-				if u >= 0 {
-					visit(u, int32(k))
-				}
+			if u := c.flows[k].b; u >= 0 {
+				visit(u, int32(k))
+			}
+		}
+		for k := range c.flows {
+			if u := c.flows[k].a; u >= 0 {
+				visit(u, int32(k))
 			}
 		}
 	}

@@ -214,18 +214,30 @@ func (s *search) loadDemand(dem int32) {
 	d.first = int32(len(s.elems))
 	at := c.sitesOf(s.snap, s.obj)
 	d.crossing = at.crossing
-	fbase := int32(len(s.flows))
-	for u := range c.units {
-		un := &c.units[u]
-		e := elem{unit: un, sites: at.sites[u], floor: at.floor[u][0], req: un.req, home: -1, at: -1, dem: dem, fbase: fbase}
-		tight := un.tightness(s.obj)
-		e.pref, e.floor = &s.obj.preference[tight], at.floor[u][tight]
-		s.elems = append(s.elems, e)
-	}
+	d.flows = int32(len(s.flows))
+	adj := int32(len(s.adjacent))
+	s.elems = append(s.elems, at.elems...)
 	d.last = int32(len(s.elems))
-	for k := range c.flows {
-		f := &c.flows[k]
-		s.flows = append(s.flows, flow{s.flowEnd(d, f.a, f.fixed), s.flowEnd(d, f.b, f.fixed), f.maxLatency, f.maxLoss, f.kbit})
+	for k := d.first; k < d.last; k++ {
+		e := &s.elems[k]
+		e.dem = dem
+		e.adjFrom += adj
+		e.adjTo += adj
+	}
+	for _, x := range c.adjacent {
+		s.adjacent = append(s.adjacent, d.flows+x)
+	}
+	s.flows = append(s.flows, c.loaded...)
+	flows := s.flows[d.flows:]
+	for k := range flows {
+		flows[k].a += d.first
+		flows[k].b += d.first
+	}
+	if len(c.fixed) > 0 {
+		s.fixed = true
+		for k := range flows {
+			flows[k].a, flows[k].b = s.flowEnd(d, c.flows[k].a, c.flows[k].fixed), s.flowEnd(d, c.flows[k].b, c.flows[k].fixed)
+		}
 	}
 	if d.held == nil {
 		return
@@ -233,7 +245,7 @@ func (s *search) loadDemand(dem int32) {
 	s.findHomes(d)
 	if s.others || s.opts.FactsAreFree {
 		for _, h := range d.held.elements {
-			s.credit(h.node, h.take)
+			s.credit(h.node, d.held.takeOf(h))
 		}
 		for _, h := range d.held.flows {
 			s.creditPair(h.pair, h.kbit)
@@ -254,28 +266,33 @@ func (s *search) flowEnd(d *demandState, u, fixed int32) int32 {
 // findHomes finds the node that each unit holds.
 func (s *search) findHomes(d *demandState) {
 	c := d.c
+	joined := len(c.units) != len(c.ids)
+	d.now = int32(len(s.nowAt))
 	for i := range d.held.elements {
 		h := &d.held.elements[i]
 		k := h.index
 		if !d.same {
 			k = c.indexOf(d.held, i)
+			s.nowAt = append(s.nowAt, k)
 		}
 		if k < 0 {
 			continue // no longer part of the demand
 		}
 		e := &s.elems[d.first+c.unitOf[k]]
-		if len(e.unit.members) == 1 {
+		if !joined || len(e.unit.members) == 1 {
 			e.home = h.node
 			continue
 		}
 		if e.homes == nil {
-			e.homes = slices.Repeat([]int32{-1}, len(e.unit.members))
+			homes := slices.Repeat([]int32{-1}, len(e.unit.members))
+			e.homes = &homes
+			s.scattered = append(s.scattered, d.first+c.unitOf[k])
 		}
-		e.homes[slices.Index(e.unit.members, k)] = h.node
+		(*e.homes)[slices.Index(e.unit.members, k)] = h.node
 	}
-	for k := d.first; k < d.last; k++ {
+	for k := d.first; k < d.last && joined; k++ {
 		if e := &s.elems[k]; e.homes != nil {
-			e.home = mostCommon(e.homes)
+			e.home = mostCommon(*e.homes)
 		}
 	}
 }
@@ -307,20 +324,18 @@ func (c *compiled) elementIndex(id string) int32 {
 	return -1
 }
 
-// indexOf is elementIndex of an element that another form of the demand, or
-// none, was decided from. Most stand where they stood, or close by.
+// indexOf is elementIndex of an element that another form of the demand was
+// decided from. Most stand where they stood.
 func (c *compiled) indexOf(h *holding, at int) int32 {
-	e := &h.elements[at]
-	if h.spec == nil || e.index < 0 || len(c.ids) > 16 {
-		return c.elementIndex(e.id)
+	was := h.elements[at].index
+	name := h.spec.names[was]
+	if int(was) < len(c.names) && c.names[was] == name {
+		return was
 	}
-	hash := h.spec.hashes[e.index]
-	for k, x := range c.hashes {
-		if x == hash && c.ids[k] == e.id {
-			return int32(k)
-		}
+	if len(c.names) > 16 {
+		return c.elementIndex(h.spec.ids[was])
 	}
-	return -1
+	return int32(slices.Index(c.names, name))
 }
 
 // hashID is FNV-1a.

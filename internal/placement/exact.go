@@ -32,6 +32,7 @@ type brancher struct {
 	least    []float64     // per unit: what it costs at least
 	at       []int32       // best assignment by unit; -1: its demand waits
 	stop     bool
+	unlisted bool // there were too many nodes
 }
 
 // prove searches for a better state than the present one, or proves that there
@@ -45,7 +46,9 @@ func (s *search) prove() {
 			s.drop(int32(k))
 		}
 	}
-	if b.narrow(nil, 0) {
+	if b.narrow(nil, 0) && b.lists != nil {
+		b.bounds.root = max(b.bounds.root, b.searchTrees(nil, 0))
+	} else if b.lists == nil && !b.stop {
 		for _, dem := range s.byRank() {
 			b.add(s.demands[dem].first, s.demands[dem].last, nil)
 		}
@@ -62,11 +65,12 @@ func (s *search) prove() {
 
 // proveFewest searches only over the units that need a new node or may be the
 // ones that must move, with all others where they are. Every plan of fewest
-// moves is among those, so none costs less than what it proves.
-func (s *search) proveFewest() {
+// moves is among those, so none costs less than what it proves. It answers false
+// when there are more nodes than it can search.
+func (s *search) proveFewest() bool {
 	for k := range s.demands {
 		if s.demands[k].waiting {
-			return
+			return true
 		}
 	}
 	need := map[int32]bool{}
@@ -78,7 +82,7 @@ func (s *search) proveFewest() {
 	}
 	for k := range s.elems {
 		if e := &s.elems[k]; !need[int32(k)] && (e.unsure || e.at != e.home) {
-			return // some other unit had to make room
+			return true // some other unit had to make room
 		}
 	}
 	t := s.terms()
@@ -90,7 +94,10 @@ func (s *search) proveFewest() {
 		}
 	}
 	t = s.terms()
-	if b.narrow(need, t.Total()) {
+	least := 0.0
+	if b.narrow(need, t.Total()) && b.lists != nil {
+		least = b.searchTrees(need, t.Total())
+	} else if b.lists == nil && !b.stop {
 		for k := range s.demands {
 			b.add(s.demands[k].first, s.demands[k].last, need)
 		}
@@ -99,7 +106,10 @@ func (s *search) proveFewest() {
 	b.restore()
 	if !b.stop {
 		s.bounds.single = b.best
+	} else {
+		s.bounds.single = least
 	}
+	return !b.unlisted
 }
 
 func (b *brancher) save() {
@@ -219,13 +229,14 @@ func (b *brancher) rest(i int) float64 {
 	for i < len(b.order) {
 		d := &b.demands[b.elems[b.order[i]].dem]
 		begun := !b.opens[i]
-		part := 0.0
+		part, floors := 0.0, d.crossing
 		first := b.elems[b.order[i]].dem
 		for ; i < len(b.order) && b.elems[b.order[i]].dem == first; i++ {
 			part += b.cheapest(i)
+			floors += b.elems[b.order[i]].floor
 		}
-		if !begun && b.mayWait {
-			part = min(part+d.crossing, b.waitPrice(d))
+		if !begun && b.mayWait { // crossing is beyond the floors, not beyond what its units cost now
+			part = min(max(part, floors), b.waitPrice(d))
 		}
 		sum += part
 		if math.IsInf(sum, 1) {

@@ -166,7 +166,7 @@ func (s *search) perMember(ds *demandState, k int32, x Explanation) []Explanatio
 		y.Element = ds.c.source.Elements[m].ID
 		home := e.home
 		if e.homes != nil {
-			home = e.homes[i]
+			home = (*e.homes)[i]
 		}
 		if home >= 0 {
 			y.From = s.snap.ID(home)

@@ -70,11 +70,11 @@ func (s *search) hold(d *demandState, sign int64) {
 		return
 	}
 	for k := range d.held.elements {
-		h := &d.held.elements[k]
-		st := s.node(h.node)
-		st.free.CPU -= sign * h.take.CPU
-		st.free.Memory -= sign * h.take.Memory
-		st.free.Storage -= sign * h.take.Storage
+		h := d.held.elements[k]
+		st, take := s.node(h.node), d.held.takeOf(h)
+		st.free.CPU -= sign * take.CPU
+		st.free.Memory -= sign * take.Memory
+		st.free.Storage -= sign * take.Storage
 	}
 	for _, f := range d.held.flows {
 		s.pair(f.pair.From, f.pair.To).free -= sign * f.kbit
@@ -134,10 +134,7 @@ func (r *replay) keepInOrder() (fresh, needs []int32) {
 	if r.d.held != nil && !r.opts.Replace {
 		for i := range r.d.held.elements {
 			h := &r.d.held.elements[i]
-			k := h.index
-			if !r.d.same {
-				k = r.d.c.indexOf(r.d.held, i)
-			}
+			k := r.indexHeld(r.d, i)
 			if k < 0 {
 				continue
 			}

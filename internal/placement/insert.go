@@ -51,13 +51,18 @@ func (s *search) best(k int32) int32 {
 func (s *search) bestOf(q *query, k *siteKind, sure float64) {
 	e := q.e
 	if k.many && k.alike && !s.opts.FactsAreFree {
-		s.roomiestOf(q, k.kind, e.pref[k.kind]+e.unit.cores*k.least, sure)
+		static := e.pref[k.kind] + e.cores*k.least
+		if list := s.briefs[k.kind]; len(list) > 0 {
+			s.bestBrief(q, list, static, sure)
+			return
+		}
+		s.roomiestOf(q, k.kind, static, sure)
 		return
 	}
 	low := s.phi(&s.roomiest, e.req) // no node is less loaded by it
 	prices := e.sites.unit[k.kind]
 	for j, n := range e.sites.byKind[k.kind] {
-		static := e.pref[k.kind] + e.unit.cores*prices[j]
+		static := e.pref[k.kind] + e.cores*prices[j]
 		if static+low+sure >= q.least && static+low+q.away+q.far >= q.found.cost {
 			return // sorted: no later node of this kind is better
 		}
@@ -108,7 +113,7 @@ type query struct {
 func (s *search) consider(q *query, n int32, static float64) {
 	s.steps++
 	e, st := q.e, s.node(n)
-	if !st.up {
+	if !st.up || n == s.barred {
 		return
 	}
 	marginal := s.phi(st, e.req) - st.phiNow
@@ -144,11 +149,11 @@ func (s *search) leftover(st *nodeState, req capacity) float64 {
 const pressedWeight = 4
 
 // reaches reports whether a unit on n has the links it needs to what surely
-// stays, bandwidth aside.
+// stays, each if it were the only one of the given demands to use it.
 func (s *search) reaches(k, n int32) bool {
 	e := &s.elems[k]
-	for _, x := range e.unit.adj {
-		f := &s.flows[e.fbase+x]
+	for _, x := range s.adj(e) {
+		f := &s.flows[x]
 		other := f.a
 		if other == k {
 			other = f.b
@@ -157,7 +162,10 @@ func (s *search) reaches(k, n int32) bool {
 			continue
 		}
 		from, to, ok := s.ends(f, k, n)
-		if ok && (from == unknownNode || to == unknownNode || !s.pair(from, to).allows(f)) {
+		if !ok {
+			continue
+		}
+		if from == unknownNode || to == unknownNode || !s.couldCarry(from, to, f) {
 			return false
 		}
 	}
@@ -181,8 +189,8 @@ type neighbour struct {
 func (s *search) neighbours(k int32) (list []neighbour, all float64, sure int) {
 	list = s.near[:0]
 	e := &s.elems[k]
-	for _, x := range e.unit.adj {
-		f := &s.flows[e.fbase+x]
+	for _, x := range s.adj(e) {
+		f := &s.flows[x]
 		other := f.a
 		if other == k {
 			other = f.b
@@ -236,7 +244,7 @@ func (s *search) kindsByCost(e *elem) []int {
 	order := s.kinds[:0]
 	for k := range e.sites.kinds {
 		x := &e.sites.kinds[k]
-		c := e.pref[x.kind] + e.unit.cores*x.least
+		c := e.pref[x.kind] + e.cores*x.least
 		i := len(order)
 		order = append(order, k)
 		for ; i > 0 && cost[i-1] > c; i-- {
@@ -257,7 +265,7 @@ func (s *search) candidates(k int32) []candidate {
 		for j, n := range e.sites.byKind[kind] {
 			s.steps++
 			if st := s.node(n); st.up && within(e.req, st.free) && s.apartOK(k, n) && s.flowsOK(k, n) {
-				out = append(out, candidate{n, e.pref[kind] + e.unit.cores*e.sites.unit[kind][j] + s.marginal(n, e) + s.moveCost(e, n) + s.traffic(k, n)})
+				out = append(out, candidate{n, e.pref[kind] + e.cores*e.sites.unit[kind][j] + s.marginal(n, e) + s.moveCost(e, n) + s.traffic(k, n)})
 			}
 		}
 	}

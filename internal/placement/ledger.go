@@ -35,16 +35,16 @@ type holding struct {
 	demand   string
 	elements []heldElement
 	flows    []heldFlow
-	spec     *compiled    // the demand it was decided from, nil when restored
+	spec     *compiled    // the demand it was decided from; of a restored one only ids and takes
+	restored bool         // by Reserve, not by a decision
 	outcome  []Assignment // the placement as it was decided, shared and not changed
 	standing *standing    // what it relies on, nil: not known
 }
 
+// heldElement is an element by its position in holding.spec, which says what it
+// takes.
 type heldElement struct {
-	id    string
-	index int32 // in the elements of holding.spec
-	node  int32
-	take  topology.Capacity
+	index, node int32
 }
 
 type heldFlow struct {
@@ -103,7 +103,7 @@ func (l *Ledger) takeLink(p topology.Pair, kbit int64) {
 // Reserve records what a demand holds, replacing what it held before. It does
 // not check capacities: the ledger records facts, Decide makes them.
 func (l *Ledger) Reserve(h Holding) error {
-	n := &holding{demand: h.Demand}
+	n := &holding{demand: h.Demand, spec: &compiled{}, restored: true}
 	if h.Demand == "" {
 		return fault.Field("demand", "", "a non-empty id")
 	}
@@ -115,7 +115,9 @@ func (l *Ledger) Reserve(h Holding) error {
 		if err := e.Take.Validate(fmt.Sprintf("elements/%d/take", k)); err != nil {
 			return err
 		}
-		n.elements = append(n.elements, heldElement{e.Element, -1, i, e.Take})
+		n.elements = append(n.elements, heldElement{int32(k), i})
+		n.spec.takes = append(n.spec.takes, e.Take)
+		n.spec.addID(e.Element)
 	}
 	for k, f := range h.Flows {
 		a, okA := l.lineage.Known(f.From)
@@ -130,10 +132,15 @@ func (l *Ledger) Reserve(h Holding) error {
 	return nil
 }
 
+// takeOf is what an element takes of its node.
+func (n *holding) takeOf(e heldElement) topology.Capacity { return n.spec.takes[e.index] }
+
+func (n *holding) idOf(e heldElement) string { return n.spec.ids[e.index] }
+
 func (l *Ledger) put(h *holding) {
 	l.held[h.demand] = h
 	for _, e := range h.elements {
-		l.take(e.node, e.take, 1)
+		l.take(e.node, h.takeOf(e), 1)
 	}
 	for _, f := range h.flows {
 		l.takeLink(f.pair, f.kbit)
@@ -148,7 +155,7 @@ func (l *Ledger) Release(demand string) {
 	}
 	delete(l.held, demand)
 	for _, e := range h.elements {
-		l.take(e.node, e.take, -1)
+		l.take(e.node, h.takeOf(e), -1)
 	}
 	for _, f := range h.flows {
 		l.takeLink(f.pair, -f.kbit)
@@ -167,7 +174,7 @@ func (l *Ledger) Holding(demand string) (h Holding, ok bool) {
 func (n *holding) public(s *topology.Snapshot) Holding {
 	h := Holding{Demand: n.demand}
 	for _, e := range n.elements {
-		h.Elements = append(h.Elements, HeldElement{e.id, s.ID(e.node), e.take})
+		h.Elements = append(h.Elements, HeldElement{n.idOf(e), s.ID(e.node), n.takeOf(e)})
 	}
 	for _, f := range n.flows {
 		h.Flows = append(h.Flows, HeldFlow{s.ID(f.pair.From), s.ID(f.pair.To), f.kbit})

@@ -134,13 +134,13 @@ func (s *search) roomMisses(e *elem, n int32, add func(miss)) {
 func (s *search) flowMisses(k, n int32, add func(miss)) {
 	e := &s.elems[k]
 	need := map[uint64]int64{} // several flows of the unit may share a pair
-	for _, x := range e.unit.adj {
-		f := &s.flows[e.fbase+x]
+	for _, x := range s.adj(e) {
+		f := &s.flows[x]
 		from, to, ok := s.ends(f, k, n)
 		if !ok {
 			continue
 		}
-		m := miss{relax: relax{flow: s.demands[e.dem].c.flows[x].index, ok: true}}
+		m := miss{relax: relax{flow: s.demands[e.dem].c.flows[x-s.demands[e.dem].flows].index, ok: true}}
 		other := from
 		if from == n {
 			other = to

@@ -7,7 +7,26 @@ import (
 )
 
 // maxOptions is how many nodes in all the default strategy branches over.
-const maxOptions = 2000
+const (
+	maxOptions = 2000   // by depth
+	maxListed  = 16_000 // as trees
+	// In a continuous step whose units have more than fewSites sites together, of as
+	// many that are looked at: the bound is within some per mille without a proof,
+	// and more take a hundred times as long to search as the step to decide.
+	maxListedHeld = 250
+	fewSites      = 1000
+)
+
+// mostListed is how many nodes in all may be listed for a search as trees.
+func (b *brancher) mostListed() int {
+	switch {
+	case b.opts.Strategy == "exact":
+		return math.MaxInt
+	case b.anyHeld() && !b.opts.Replace && b.candidateCount() > fewSites:
+		return maxListedHeld
+	}
+	return maxListed
+}
 
 // narrow lists for every unit the nodes that it may be on in any state better
 // than the best known, from what every unit costs at least beside those not
@@ -71,18 +90,22 @@ func (b *brancher) mayListAll() bool {
 // listAll lists for every unit the nodes that cost at most so much more than the
 // cheapest; false when those are too many.
 func (b *brancher) listAll(need map[int32]bool, spare float64) bool {
-	count := 0
+	count, most, until := 0, b.mostListed(), int64(math.MaxInt64)
+	if most == maxListedHeld {
+		until = b.steps + maxListedHeld
+	}
 	for k := range b.elems {
 		if need != nil && !need[int32(k)] {
 			continue
 		}
-		b.below(int32(k), b.least[k]+spare, func(c candidate) bool {
+		b.below(int32(k), b.least[k]+spare, until, func(c candidate) bool {
 			b.lists[k] = append(b.lists[k], c)
 			count++
-			return count < maxOptions || b.opts.Strategy == "exact"
+			return count < most
 		})
 	}
-	b.stop = count >= maxOptions && b.opts.Strategy != "exact"
+	b.unlisted = count >= most || b.steps >= until
+	b.stop = b.unlisted
 	return !b.stop
 }
 
@@ -146,8 +169,9 @@ func (b *brancher) options(k int32) []candidate {
 	return out
 }
 
-// below visits the nodes that fit a unit and cost no more than a limit.
-func (s *search) below(k int32, limit float64, visit func(candidate) bool) {
+// below visits the nodes that fit a unit and cost no more than a limit, until it
+// has taken so many steps.
+func (s *search) below(k int32, limit float64, until int64, visit func(candidate) bool) {
 	e := &s.elems[k]
 	away := 0.0
 	if e.home >= 0 {
@@ -159,9 +183,9 @@ func (s *search) below(k int32, limit float64, visit func(candidate) bool) {
 	for i := range e.sites.kinds {
 		kind := &e.sites.kinds[i]
 		if kind.alike && !s.opts.FactsAreFree {
-			static := e.pref[kind.kind] + e.unit.cores*kind.least
+			static := e.pref[kind.kind] + e.cores*kind.least
 			for _, r := range s.snap.Rooms(kind.kind) {
-				if static+away+s.lowest(e.req, e.req, inverse(r.CPU)) > limit {
+				if s.steps >= until || static+away+s.lowest(e.req, e.req, inverse(r.CPU)) > limit {
 					break
 				}
 				if e.sites.has(r.Node) && r.Node != e.home && !s.belowAt(k, r.Node, limit, visit) {
@@ -171,7 +195,7 @@ func (s *search) below(k int32, limit float64, visit func(candidate) bool) {
 			continue
 		}
 		for j, n := range e.sites.byKind[kind.kind] {
-			if e.pref[kind.kind]+e.unit.cores*e.sites.unit[kind.kind][j]+away > limit {
+			if s.steps >= until || e.pref[kind.kind]+e.cores*e.sites.unit[kind.kind][j]+away > limit {
 				break
 			}
 			if n != e.home && !s.belowAt(k, n, limit, visit) {

@@ -11,6 +11,7 @@ type objective struct {
 	Weights
 	preference [2][kindCount]float64 // [1]: bound by latency
 	price      priceKey
+	like       *objective // the one whose weights, but for Move, these are
 }
 
 var defaultObjective = newObjective(DefaultWeights())
@@ -21,29 +22,31 @@ func newObjective(w Weights) *objective {
 		o.preference[0][k] = w.Preference * w.Relaxed[kind]
 		o.preference[1][k] = w.Preference * w.LatencyBound[kind]
 	}
+	o.like = o
 	return o
 }
 
 // static is the cost of a unit on a node that does not depend on the others:
 // preference, energy and price.
 func (s *search) static(e *elem, n int32) float64 {
-	energy, price := s.snap.Prices(n)
-	return e.pref[s.snap.KindIndex(n)] + e.unit.cores*(s.obj.Energy*energy+s.obj.Price*price)
+	kind, energy, price := s.snap.Stated(n)
+	return e.pref[kind] + e.cores*(s.obj.Energy*energy+s.obj.Price*price)
 }
 
 // phi is the balance cost of a node: the squared utilisation of each of its
 // resources. An element never costs less on a node because others are there,
 // which the bounds rely on.
 func (s *search) phi(st *nodeState, extra topology.Capacity) float64 {
-	u := float64(st.used.CPU+extra.CPU) * st.inverse[0]
+	return s.squares(plus(st.used, extra), &st.inverse)
+}
+
+// squares is the balance cost of an amount in use.
+func (s *search) squares(used topology.Capacity, inverse *[3]float64) float64 {
+	u := float64(used.CPU) * inverse[0]
 	sum := u * u
-	if m := st.used.Memory + extra.Memory; m != 0 {
-		u = float64(m) * st.inverse[1]
-		sum += u * u
-	}
-	if m := st.used.Storage + extra.Storage; m != 0 {
-		u = float64(m) * st.inverse[2]
-		sum += u * u
+	if used.Memory|used.Storage != 0 {
+		m, d := float64(used.Memory)*inverse[1], float64(used.Storage)*inverse[2]
+		sum += m*m + d*d
 	}
 	return s.obj.Balance * sum
 }
@@ -60,8 +63,8 @@ func inverse(c int64) float64 {
 // then run between different nodes.
 func (s *search) traffic(k, n int32) float64 {
 	e, c := &s.elems[k], 0
-	for _, x := range e.unit.adj {
-		if _, _, ok := s.ends(&s.flows[e.fbase+x], k, n); ok {
+	for _, x := range s.adj(e) {
+		if _, _, ok := s.ends(&s.flows[x], k, n); ok {
 			c++
 		}
 	}
@@ -77,7 +80,7 @@ func (e *elem) movesTo(n int32) int {
 		return 0
 	}
 	m := 0
-	for _, h := range e.homes {
+	for _, h := range *e.homes {
 		if h >= 0 && h != n {
 			m++
 		}
@@ -94,15 +97,15 @@ func (s *search) terms() Terms {
 			continue
 		}
 		t.Moves += s.obj.Move * float64(e.movesTo(e.at))
-		t.Preference += e.pref[s.snap.KindIndex(e.at)]
-		energy, price := s.snap.Prices(e.at)
-		t.Energy += s.obj.Energy * e.unit.cores * energy
-		t.Price += s.obj.Price * e.unit.cores * price
+		kind, energy, price := s.snap.Stated(e.at)
+		t.Preference += e.pref[kind]
+		t.Energy += s.obj.Energy * e.cores * energy
+		t.Price += s.obj.Price * e.cores * price
 	}
 	for _, n := range s.touched {
 		st := s.node(n)
 		if st.count > 0 {
-			t.Balance += s.phi(st, topology.Capacity{}) - st.basePhi
+			t.Balance += st.phiNow - st.basePhi
 		}
 	}
 	for k := range s.flows {

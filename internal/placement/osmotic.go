@@ -7,16 +7,6 @@ import (
 	"github.com/osmoslice/osmoslice/internal/topology"
 )
 
-// proofSites is up to how many sites of all units together the default strategy
-// searches for a proof in a continuous step. Beyond, the bound is within some
-// per mille without, and a proof takes a hundred times as long as the decision.
-// A placement from nothing is proven up to firstProofSites, and the strategy
-// "exact" always searches.
-const (
-	proofSites      = 1500
-	firstProofSites = 8000
-)
-
 // exactUnits is up to how many units the default strategy proves its optimum.
 const exactUnits = 20
 
@@ -35,15 +25,8 @@ func (s *search) close() {
 	if len(s.elems) == 0 || len(s.elems) > exactUnits || !s.gapOpen() {
 		return
 	}
-	held, sites := s.anyHeld() && !s.opts.Replace, s.candidateCount()
-	if sites > proofSites && held || sites > firstProofSites {
-		return
-	}
-	if held {
-		s.proveFewest()
-		if !s.gapOpen() {
-			return
-		}
+	if s.anyHeld() && !s.opts.Replace && (!s.proveFewest() || !s.gapOpen()) {
+		return // too many nodes, or settled
 	}
 	s.prove()
 }
@@ -64,6 +47,9 @@ func heuristic(s *search) {
 		return
 	}
 	s.pressed = s.scarce()
+	if len(s.todo) >= manyQueries && len(s.snap.Order()) <= maxBriefs {
+		s.takeDown()
+	}
 	s.serveByRank(s.todo)
 	s.readmit()
 	s.trade()
@@ -76,42 +62,37 @@ func heuristic(s *search) {
 // scarcity is from what part in use on a node is counted as scarce.
 const scarcity = 0.9
 
-// scarce reports whether the given demands need most of what there is. Only the
-// nodes looked at so far are counted when there are many.
+// scarce reports whether the given demands need most of what there is. With very
+// many nodes nothing is counted.
 func (s *search) scarce() bool {
 	if len(s.snap.Order()) > maxSumNodes || len(s.elems) <= exactUnits {
 		return false
 	}
-	var need, have [3]float64
+	var need [3]float64
 	for k := range s.elems {
 		for d := range 3 {
 			need[d] += float64(part(s.elems[k].req, d))
 		}
 	}
+	return !s.plenty(need)
+}
+
+// plenty reports whether the nodes together have clearly more than is needed. It
+// looks at no more of them than it takes to say so.
+func (s *search) plenty(need [3]float64) bool {
+	var have [3]float64
 	for _, n := range s.snap.Order() {
+		if need[0] <= scarcity*have[0] && need[1] <= scarcity*have[1] && need[2] <= scarcity*have[2] {
+			return true
+		}
 		if st := s.node(n); st.up {
-			room := plus(st.free, minus(st.used, s.usedByOthers(n)))
+			room := plus(st.free, minus(st.used, st.others))
 			for d := range 3 {
 				have[d] += float64(max(part(room, d), 0))
 			}
 		}
 	}
-	for d := range 3 {
-		if need[d] > scarcity*have[d] {
-			return true
-		}
-	}
-	return false
-}
-
-// usedByOthers is what others use of a node.
-func (s *search) usedByOthers(n int32) capacity {
-	st := s.node(n)
-	used := st.used
-	for k := st.head; k >= 0; k = s.elems[k].next {
-		used = minus(used, s.elems[k].req)
-	}
-	return used
+	return need[0] <= scarcity*have[0] && need[1] <= scarcity*have[1] && need[2] <= scarcity*have[2]
 }
 
 // serveByRank serves units that are sorted by rank, one rank after the other.
@@ -210,20 +191,24 @@ func (s *search) giveBackRoom() {
 }
 
 // polish re-inserts what was placed anew at its cheapest node, given all the
-// rest, while that lowers the cost; then lets elements return, if asked to.
+// rest, once more where a unit of the same demand has found a better one; then
+// lets elements return, if asked to.
 func (s *search) polish() {
 	worth := tiny
 	if len(s.elems) > exactUnits {
 		worth = 0.2 * max(s.obj.Traffic, s.obj.Balance)
 	}
-	for range 2 {
+	for round := range 2 {
 		better := false
 		for _, k := range s.todo {
 			e := &s.elems[k]
-			if e.at < 0 || s.demands[e.dem].waiting || s.spent(0) {
+			d := &s.demands[e.dem]
+			if e.at < 0 || d.waiting || s.spent(0) || round > 0 && !d.stirred || round == 0 && !s.overtaken(k) {
 				continue
 			}
-			better = s.improve(k, worth) || better
+			if s.improve(k, worth) {
+				better, d.stirred = true, true
+			}
 		}
 		if !better {
 			break
@@ -242,6 +227,19 @@ func (s *search) polish() {
 			s.objMove(move)
 		}
 	}
+}
+
+// overtaken reports whether a unit that another one exchanges traffic with was put
+// on its node later than it. Otherwise it has the best that there was.
+func (s *search) overtaken(k int32) bool {
+	e := &s.elems[k]
+	for _, x := range s.adj(e) {
+		f := &s.flows[x]
+		if f.a >= 0 && f.b >= 0 && s.elems[f.a+f.b-k].since > e.since {
+			return true
+		}
+	}
+	return false
 }
 
 // objMove sets the price of a move for this decision only.

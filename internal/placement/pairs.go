@@ -1,6 +1,10 @@
 package placement
 
-import "github.com/osmoslice/osmoslice/internal/topology"
+import (
+	"slices"
+
+	"github.com/osmoslice/osmoslice/internal/topology"
+)
 
 // pairState is one ordered pair of nodes during a decision, in one cache line.
 type pairState struct {
@@ -59,28 +63,42 @@ func (t *pairTable) find(key uint64) (slot int, found bool) {
 
 // pair answers the state of an ordered pair, reading snapshot and ledger once.
 // The pointer holds until the next call.
-func (s *search) pair(from, to int32) *pairState {
+func (s *search) pair(from, to int32) *pairState { return &s.pairs.list[s.pairAt(from, to)] }
+
+// pairAt is the position of an ordered pair's state.
+func (s *search) pairAt(from, to int32) int32 { return s.pairAtRow(from, to, noRow) }
+
+// pairAtRow is pairAt of a pair whose row in the ledger is known.
+func (s *search) pairAtRow(from, to, row int32) int32 {
 	t := &s.pairs
 	key := pairKey(from, to)
 	i, found := t.find(key)
 	if found {
-		return &t.list[t.slots[i].at]
+		return t.slots[i].at
 	}
 	if len(t.list)*2 >= len(t.slots) {
 		t.grow()
 		i, _ = t.find(key)
 	}
-	t.slots[i] = pairSlot{t.stamp, int32(len(t.list)), key}
-	t.list = append(t.list, s.readPair(from, to))
-	return &t.list[len(t.list)-1]
+	at := len(t.list)
+	t.slots[i] = pairSlot{t.stamp, int32(at), key}
+	if at == cap(t.list) {
+		t.list = slices.Grow(t.list, at)
+	}
+	t.list = t.list[:at+1]
+	s.readPair(&t.list[at], from, to, row)
+	return int32(at)
 }
 
 // readPair reads a pair from ledger and snapshot.
-func (s *search) readPair(from, to int32) pairState {
-	p := pairState{from: from, to: to, row: -1}
+func (s *search) readPair(p *pairState, from, to, at int32) {
+	*p = pairState{from: from, to: to, row: at}
 	var row *linkRow
 	if s.ledger != nil {
-		if p.row = s.ledger.links.find(pairKey(from, to)); p.row >= 0 {
+		if at == noRow {
+			p.row = s.ledger.links.find(pairKey(from, to))
+		}
+		if p.row >= 0 {
 			row = &s.ledger.links.list[p.row]
 		}
 	}
@@ -93,18 +111,29 @@ func (s *search) readPair(from, to int32) pairState {
 		p.others = row.kbit
 	}
 	p.free = p.cap - p.others - s.opts.Headroom.BandwidthKbit
-	return p
 }
 
-// carries reports whether a pair takes one more flow. A pair that nothing has
-// been placed on is only looked at, not kept: most are looked at once.
+// carries reports whether a pair takes one more flow.
 func (s *search) carries(from, to int32, f *flow) bool {
-	if i, found := s.pairs.find(pairKey(from, to)); found {
-		p := &s.pairs.list[s.pairs.slots[i].at]
-		return p.allows(f) && p.free >= f.kbit
-	}
-	p := s.readPair(from, to)
+	p := s.pairNow(from, to)
 	return p.allows(f) && p.free >= f.kbit
+}
+
+// pairNow is the state of a pair that is only looked at. One that nothing has been
+// placed on is not kept: most are looked at once.
+func (s *search) pairNow(from, to int32) *pairState {
+	if i, found := s.pairs.find(pairKey(from, to)); found {
+		return &s.pairs.list[s.pairs.slots[i].at]
+	}
+	s.readPair(&s.glance, from, to, noRow)
+	return &s.glance
+}
+
+// couldCarry reports whether a pair could take a flow if no other flow of the given
+// demands was on it.
+func (s *search) couldCarry(from, to int32, f *flow) bool {
+	p := s.pairNow(from, to)
+	return p.allows(f) && (s.opts.FactsAreFree || p.cap-p.others-s.opts.Headroom.BandwidthKbit >= f.kbit)
 }
 
 func (t *pairTable) grow() {

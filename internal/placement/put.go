@@ -6,6 +6,9 @@ func (s *search) put(k, n int32) {
 	st.free = minus(st.free, e.req)
 	st.used = plus(st.used, e.req)
 	st.phiNow = s.phi(st, noCapacity)
+	if st.brief != nil {
+		st.brief.follow(st)
+	}
 	e.prev, e.next = -1, st.head
 	if st.head >= 0 {
 		s.elems[st.head].prev = k
@@ -13,6 +16,8 @@ func (s *search) put(k, n int32) {
 	st.head = k
 	st.count++
 	e.at = n
+	s.count++
+	e.since = s.count
 }
 
 func (s *search) take(k int32) {
@@ -21,6 +26,9 @@ func (s *search) take(k int32) {
 	st.free = plus(st.free, e.req)
 	st.used = minus(st.used, e.req)
 	st.phiNow = s.phi(st, noCapacity)
+	if st.brief != nil {
+		st.brief.follow(st)
+	}
 	if e.prev >= 0 {
 		s.elems[e.prev].next = e.next
 	} else {
@@ -63,8 +71,8 @@ func (s *search) fits(k, n int32) bool {
 
 func (s *search) flowsOK(k, n int32) bool {
 	e := &s.elems[k]
-	for _, x := range e.unit.adj {
-		f := &s.flows[e.fbase+x]
+	for _, x := range s.adj(e) {
+		f := &s.flows[x]
 		from, to, ok := s.ends(f, k, n)
 		if !ok {
 			continue
@@ -82,7 +90,7 @@ func (s *search) flowsOK(k, n int32) bool {
 // apartOK checks anti-affinity and redundancy against the units placed now.
 func (s *search) apartOK(k, n int32) bool {
 	e := &s.elems[k]
-	if len(e.unit.apart) == 0 {
+	if !e.grouped {
 		return true
 	}
 	d := &s.demands[e.dem]
@@ -112,37 +120,39 @@ func (s *search) try(k, n int32) bool {
 	if !within(e.req, st.free) || !s.apartOK(k, n) {
 		return false
 	}
-	for j, x := range e.unit.adj {
-		f := &s.flows[e.fbase+x]
+	for j, x := range s.adj(e) {
+		f := &s.flows[x]
 		from, to, ok := s.ends(f, k, n)
 		if !ok {
 			continue
 		}
 		if from == unknownNode || to == unknownNode {
-			s.giveBack(k, n, j)
+			s.giveBack(e, j)
 			return false
 		}
-		p := s.pair(from, to)
+		i := s.pairAt(from, to)
+		p := &s.pairs.list[i]
 		if !p.allows(f) || p.free < f.kbit {
-			s.giveBack(k, n, j)
+			s.giveBack(e, j)
 			return false
 		}
 		p.free -= f.kbit
 		p.flows++
+		f.pair = i
 	}
 	s.put(k, n)
 	return true
 }
 
-// giveBack returns the bandwidth of the first j flows of a unit on a node.
-func (s *search) giveBack(k, n int32, j int) {
-	e := &s.elems[k]
-	for _, x := range e.unit.adj[:j] {
-		f := &s.flows[e.fbase+x]
-		if from, to, ok := s.ends(f, k, n); ok && from != unknownNode && to != unknownNode {
-			p := s.pair(from, to)
+// giveBack returns what the first j flows of a unit have been given.
+func (s *search) giveBack(e *elem, j int) {
+	for _, x := range s.adj(e)[:j] {
+		f := &s.flows[x]
+		if f.pair >= 0 {
+			p := &s.pairs.list[f.pair]
 			p.free += f.kbit
 			p.flows--
+			f.pair = -1
 		}
 	}
 }
@@ -151,29 +161,38 @@ func (s *search) giveBack(k, n int32, j int) {
 // flows that do not hold there.
 func (s *search) force(k, n int32) {
 	e := &s.elems[k]
-	for _, x := range e.unit.adj {
-		f := &s.flows[e.fbase+x]
+	for _, x := range s.adj(e) {
+		f := &s.flows[x]
 		from, to, ok := s.ends(f, k, n)
 		if !ok {
 			continue
 		}
-		if from == unknownNode || to == unknownNode {
-			s.broken = append(s.broken, e.fbase+x)
-			continue
-		}
-		p := s.pair(from, to)
-		if !p.allows(f) || p.free < 0 && (f.a < 0 || f.b < 0) {
-			s.broken = append(s.broken, e.fbase+x)
-		}
-		p.free -= f.kbit
-		p.flows++
+		f.row = noRow
+		s.forceFlow(x, from, to)
 	}
 	s.put(k, n)
+}
+
+// forceFlow gives a flow what it needs from one node to another, and notes it if
+// it does not hold there.
+func (s *search) forceFlow(x, from, to int32) {
+	f := &s.flows[x]
+	if from == unknownNode || to == unknownNode {
+		s.broken = append(s.broken, x)
+		return
+	}
+	f.pair = s.pairAtRow(from, to, f.row)
+	p := &s.pairs.list[f.pair]
+	if !p.allows(f) || p.free < 0 && (f.a < 0 || f.b < 0) {
+		s.broken = append(s.broken, x)
+	}
+	p.free -= f.kbit
+	p.flows++
 }
 
 // drop takes a placed unit off its node and frees its flows.
 func (s *search) drop(k int32) {
 	e := &s.elems[k]
-	s.giveBack(k, e.at, len(e.unit.adj))
+	s.giveBack(e, len(s.adj(e)))
 	s.take(k)
 }

@@ -131,8 +131,8 @@ func (s *search) blockers(k int32, x *ejection, kept bool) bool {
 
 func (s *search) linkBlockers(k, n int32, add func(int32) bool) bool {
 	e := &s.elems[k]
-	for _, a := range e.unit.adj {
-		f := &s.flows[e.fbase+a]
+	for _, a := range s.adj(e) {
+		f := &s.flows[a]
 		from, to, ok := s.ends(f, k, n)
 		if !ok {
 			continue

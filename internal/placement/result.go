@@ -17,20 +17,31 @@ func (s *search) decision(outcomes []Outcome) Decision {
 	d.Cost = d.Terms.Total()
 	d.Bound = min(s.bound(), d.Cost)
 	d.gap()
+	if !s.opts.Replace {
+		d.MovesBound = max(d.MovesBound, s.movesBy(d.Bound))
+	}
 	s.plan = Plan{Remove: s.plan.Remove[:0], Migrate: s.plan.Migrate[:0], Add: s.plan.Add[:0]}
+	differ := s.ids[:0]
 	for k := range s.demands {
 		ds := &s.demands[k]
 		out := &d.Outcomes[ds.input]
 		switch {
 		case ds.waiting:
 			out.Status = Waiting
+			s.releases(&d, ds)
 		case s.unchanged(ds):
 			out.Status, out.Placement = Placed, ds.held.outcome
-			continue
 		default:
-			out.Status, out.Placement = Placed, s.assignments(ds)
+			out.Status = Placed
+			differ = append(differ, int32(k))
 		}
-		s.changes(&d, ds)
+	}
+	s.ids = differ
+	if len(differ) > 0 {
+		d.holdings = make([]holding, 0, len(differ))
+	}
+	for _, k := range differ {
+		s.changes(&d, &s.demands[k])
 	}
 	d.Plan = Plan{Remove: exactly(s.plan.Remove), Migrate: exactly(s.plan.Migrate), Add: exactly(s.plan.Add)}
 	if len(s.displaced) > 0 {
@@ -87,34 +98,21 @@ func (s *search) nodeOf(ds *demandState, element int32) int32 {
 	return s.elems[ds.first+ds.c.unitOf[element]].at
 }
 
-// changes adds a demand's moves to the plan and notes what it will hold.
+// changes adds the moves of a placed demand to the plan and notes what it will
+// hold.
 func (s *search) changes(d *Decision, ds *demandState) {
-	if ds.waiting {
-		s.releases(d, ds)
-		return
-	}
+	out := &d.Outcomes[ds.input]
+	out.Placement = s.assignments(ds)
 	next := s.holdingOf(ds)
 	if ds.held != nil && sameHolding(ds.held, &next) {
 		return
 	}
-	id, ids := d.Outcomes[ds.input].Demand, ds.c.ids
-	was := s.was[:0]
-	for range ids {
-		was = append(was, -1)
-	}
-	s.was = was
-	if ds.held != nil {
-		for i := range ds.held.elements {
-			h := &ds.held.elements[i]
-			if k := s.indexHeld(ds, i); k >= 0 {
-				was[k] = h.node
-			} else {
-				s.remove(d, ds, h, "no longer part of the slice")
-			}
-		}
-	}
+	id, ids, was := out.Demand, ds.c.ids, s.wasAt(d, ds)
 	for k := range ids {
 		n := s.nodeOf(ds, int32(k))
+		if was[k] != n {
+			s.delta(n, ds.c.takes[k], 1)
+		}
 		switch {
 		case was[k] < 0:
 			s.plan.Add = append(s.plan.Add, Move{Demand: id, Element: ids[k], To: s.snap.ID(n)})
@@ -124,15 +122,50 @@ func (s *search) changes(d *Decision, ds *demandState) {
 			s.planned[1] = append(s.planned[1], change{from: was[k], to: n, req: ds.c.takes[k]})
 		}
 	}
-	next.demand, next.outcome = id, d.Outcomes[ds.input].Placement
-	if ds.held != nil {
-		s.delta(ds.held, -1)
-	}
-	s.delta(&next, 1)
-	if d.holdings == nil {
-		d.holdings = make([]holding, 0, min(len(s.demands), 32))
-	}
+	s.flowsDiffer(ds)
+	next.demand, next.outcome = id, out.Placement
 	d.holdings = append(d.holdings, next)
+}
+
+// wasAt answers the node that each element of a placed demand has held, -1: none.
+// It removes what the demand no longer has, and notes what that and elements
+// that have left their node give back.
+func (s *search) wasAt(d *Decision, ds *demandState) []int32 {
+	was := s.was[:0]
+	for range ds.c.ids {
+		was = append(was, -1)
+	}
+	s.was = was
+	if ds.held == nil {
+		return was
+	}
+	for i, h := range ds.held.elements {
+		k, take := s.indexHeld(ds, i), ds.held.takeOf(h)
+		switch {
+		case k < 0:
+			s.remove(d, ds, h, "no longer part of the slice")
+			s.delta(h.node, take, -1)
+			continue
+		case s.nodeOf(ds, k) != h.node:
+			s.delta(h.node, take, -1)
+		case take != ds.c.takes[k]:
+			s.delta(h.node, minus(ds.c.takes[k], take), 1)
+		}
+		was[k] = h.node
+	}
+	return was
+}
+
+// flowsDiffer notes what a placed demand's flows give back and take.
+func (s *search) flowsDiffer(ds *demandState) {
+	if ds.held != nil {
+		s.flowsGiven(ds.held)
+	}
+	for k := range ds.c.flows {
+		if f := &s.flows[ds.flows+int32(k)]; f.pair >= 0 {
+			s.pairs.list[f.pair].delta += f.kbit
+		}
+	}
 }
 
 // releases ends what a demand that must wait holds.
@@ -145,15 +178,18 @@ func (s *search) releases(d *Decision, ds *demandState) {
 		if s.indexHeld(ds, i) < 0 {
 			reason = "no longer part of the slice"
 		}
-		s.remove(d, ds, &ds.held.elements[i], reason)
+		s.remove(d, ds, ds.held.elements[i], reason)
 	}
 	d.released = append(d.released, d.Outcomes[ds.input].Demand)
-	s.delta(ds.held, -1)
+	for _, h := range ds.held.elements {
+		s.delta(h.node, ds.held.takeOf(h), -1)
+	}
+	s.flowsGiven(ds.held)
 }
 
-func (s *search) remove(d *Decision, ds *demandState, h *heldElement, reason string) {
-	s.plan.Remove = append(s.plan.Remove, Move{Demand: d.Outcomes[ds.input].Demand, Element: h.id, From: s.snap.ID(h.node), Reason: reason})
-	s.planned[0] = append(s.planned[0], change{from: h.node, to: -1, req: h.take})
+func (s *search) remove(d *Decision, ds *demandState, h heldElement, reason string) {
+	s.plan.Remove = append(s.plan.Remove, Move{Demand: d.Outcomes[ds.input].Demand, Element: ds.held.idOf(h), From: s.snap.ID(h.node), Reason: reason})
+	s.planned[0] = append(s.planned[0], change{from: h.node, to: -1, req: ds.held.takeOf(h)})
 }
 
 // indexHeld is the position of a held element in the demand as it is now.
@@ -161,7 +197,7 @@ func (s *search) indexHeld(ds *demandState, at int) int32 {
 	if ds.same {
 		return ds.held.elements[at].index
 	}
-	return ds.c.indexOf(ds.held, at)
+	return s.nowAt[ds.now+int32(at)]
 }
 
 // moveReason says why a unit moved.
@@ -213,20 +249,16 @@ func (s *search) holdingOf(ds *demandState) holding {
 	h := holding{spec: c, elements: piece(&s.heldElems, len(c.ids), len(s.elems))}
 	if ds.order != nil {
 		for _, k := range ds.order {
-			h.elements = append(h.elements, heldElement{c.ids[k], k, s.nodeOf(ds, k), c.takes[k]})
+			h.elements = append(h.elements, heldElement{k, s.nodeOf(ds, k)})
 		}
 	} else {
-		for k, id := range c.ids {
-			h.elements = append(h.elements, heldElement{id, int32(k), s.nodeOf(ds, int32(k)), c.takes[k]})
+		for k := range c.ids {
+			h.elements = append(h.elements, heldElement{int32(k), s.nodeOf(ds, int32(k))})
 		}
-	}
-	fbase := int32(0)
-	if ds.last > ds.first {
-		fbase = s.elems[ds.first].fbase
 	}
 	h.flows = piece(&s.heldFlows, len(c.flows), len(s.flows))
 	for k := range c.flows {
-		f := &s.flows[fbase+int32(k)]
+		f := &s.flows[ds.flows+int32(k)]
 		if from, to := s.end(f.a), s.end(f.b); from != to && f.kbit > 0 && from >= 0 && to >= 0 {
 			h.flows = append(h.flows, heldFlow{topology.Pair{From: from, To: to}, f.kbit})
 		}
@@ -239,29 +271,30 @@ func sameHolding(a, b *holding) bool {
 		return false
 	}
 	for k := range a.elements {
-		x, y := &a.elements[k], &b.elements[k]
-		if x.id != y.id || x.node != y.node || x.take != y.take {
+		x, y := a.elements[k], b.elements[k]
+		if x.node != y.node || a.idOf(x) != b.idOf(y) || a.takeOf(x) != b.takeOf(y) {
 			return false
 		}
 	}
-	return a.spec == b.spec || a.spec == nil
+	return a.spec == b.spec || a.restored
 }
 
-// delta notes what a holding changes in the ledger's rows.
-func (s *search) delta(h *holding, sign int64) {
-	for k := range h.elements {
-		e := &h.elements[k]
-		st := s.node(e.node)
-		if !st.changed {
-			st.changed = true
-			s.rowsChanged = append(s.rowsChanged, e.node)
-		}
-		st.delta.CPU += sign * e.take.CPU
-		st.delta.Memory += sign * e.take.Memory
-		st.delta.Storage += sign * e.take.Storage
+// delta notes what the plan changes in a node's row.
+func (s *search) delta(n int32, take capacity, sign int64) {
+	st := s.node(n)
+	if !st.changed {
+		st.changed = true
+		s.rowsChanged = append(s.rowsChanged, n)
 	}
+	st.delta.CPU += sign * take.CPU
+	st.delta.Memory += sign * take.Memory
+	st.delta.Storage += sign * take.Storage
+}
+
+// flowsGiven notes that a holding's flows give back what they have.
+func (s *search) flowsGiven(h *holding) {
 	for _, f := range h.flows {
-		s.pair(f.pair.From, f.pair.To).delta += sign * f.kbit
+		s.pair(f.pair.From, f.pair.To).delta -= f.kbit
 	}
 }
 
@@ -314,11 +347,11 @@ func (s *search) reportDisplaced(d *Decision, x *displacement) {
 	for i, m := range e.unit.members {
 		home := e.home
 		if e.homes != nil {
-			home = e.homes[i]
+			home = (*e.homes)[i]
 		}
 		if home >= 0 {
 			d.Displaced = append(d.Displaced, Move{Demand: d.Outcomes[s.demands[e.dem].input].Demand,
-				Element: c.source.Elements[m].ID, From: s.snap.ID(home), Reason: s.cause(x)})
+				Element: c.ids[m], From: s.snap.ID(home), Reason: s.cause(x)})
 		}
 	}
 }

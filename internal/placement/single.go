@@ -39,7 +39,7 @@ func (s *search) decideSingle() bool {
 	if s.elems[first].homes != nil {
 		return false
 	}
-	winner, at, least := int32(-1), int32(-1), math.Inf(1)
+	winner, at, least, open := int32(-1), int32(-1), math.Inf(1), false
 	for _, k := range s.single {
 		e := &s.elems[k]
 		if e.homes != nil {
@@ -51,11 +51,18 @@ func (s *search) decideSingle() bool {
 		}
 		if s.holds(e.home) && s.holds(s.elems[first].home) {
 			e.least = -1
-			if n := s.best(k); n >= 0 && n != e.home && s.try(k, n) {
+			s.barred = e.home // its flows may not fit there together, though each by itself does
+			n := s.best(k)
+			s.barred = -1
+			switch {
+			case n < 0:
+			case s.try(k, n):
 				s.drop(k)
 				if extra := s.unitCost(k, n) - s.unitCost(k, e.home); extra < least {
 					winner, at, least = k, n, extra
 				}
+			default:
+				open = true // perhaps another node takes all of its flows
 			}
 		}
 		if k != first {
@@ -63,7 +70,10 @@ func (s *search) decideSingle() bool {
 			s.drop(first)
 		}
 	}
-	if winner < 0 {
+	if winner < 0 || open {
+		for _, k := range s.single {
+			s.elems[k].least = -1
+		}
 		return false
 	}
 	if winner != first {

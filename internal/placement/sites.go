@@ -32,6 +32,7 @@ type sites struct {
 type siteKind struct {
 	kind  int
 	least float64 // the lowest price
+	most  float64 // the highest
 	alike bool    // all have that price
 	many  bool    // more than a handful
 }
@@ -45,7 +46,7 @@ func (t *sites) seal() {
 	t.kinds = nil
 	for k, prices := range t.unit {
 		if n := len(prices); n > 0 {
-			t.kinds = append(t.kinds, siteKind{k, prices[0], prices[0] == prices[n-1], n > aHandful})
+			t.kinds = append(t.kinds, siteKind{k, prices[0], prices[n-1], prices[0] == prices[n-1], n > aHandful})
 		}
 	}
 }
@@ -130,10 +131,10 @@ func (t *sites) With(s *topology.Snapshot, changed []int32) topology.Derived {
 
 // sitesOf answers the sites of every unit of a demand on a snapshot.
 func (c *compiled) sitesOf(s *topology.Snapshot, obj *objective) *sitesCache {
-	if k := c.sites.Load(); k != nil && k.epoch == s.MemoEpoch() && k.obj == obj {
+	if k := c.sites.Load(); k != nil && k.epoch == s.MemoEpoch() && k.obj == obj.like {
 		return k
 	}
-	k := &sitesCache{epoch: s.MemoEpoch(), obj: obj, sites: make([]*sites, len(c.units)), floor: make([][2]float64, len(c.units))}
+	k := &sitesCache{epoch: s.MemoEpoch(), obj: obj.like, sites: make([]*sites, len(c.units)), floor: make([][2]float64, len(c.units))}
 	for i := range c.units {
 		u := &c.units[i]
 		key, filter := c.keys[i], c.filters[i]
@@ -147,6 +148,14 @@ func (c *compiled) sitesOf(s *topology.Snapshot, obj *objective) *sitesCache {
 		}
 	}
 	k.crossing = c.crossingFloor(s, obj, k)
+	adj := int32(0)
+	for i := range c.units {
+		u := &c.units[i]
+		tight := u.tightness(obj)
+		k.elems = append(k.elems, elem{unit: u, sites: k.sites[i], pref: &k.obj.preference[tight], req: u.req, cores: u.cores, home: -1, at: -1,
+			floor: k.floor[i][tight], least: -1, adjFrom: adj, adjTo: adj + int32(len(u.adj)), grouped: len(u.apart) > 0})
+		adj += int32(len(u.adj))
+	}
 	c.sites.Store(k)
 	return k
 }

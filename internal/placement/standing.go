@@ -33,7 +33,7 @@ type standingFlow struct {
 // it was restored, has elements that share a fate, or no longer suits its nodes.
 func (l *Ledger) stand(h *holding) *standing {
 	c := h.spec
-	if l.facts == nil || c == nil || h.outcome == nil || len(c.units) != len(c.source.Elements) || len(h.elements) != len(c.units) || len(c.apart) > 0 {
+	if l.facts == nil || h.restored || h.outcome == nil || len(c.units) != len(c.source.Elements) || len(h.elements) != len(c.units) || len(c.apart) > 0 {
 		return nil
 	}
 	sites := c.sitesOf(l.facts, defaultObjective)
@@ -41,13 +41,13 @@ func (l *Ledger) stand(h *holding) *standing {
 		outcomes: []Outcome{{Demand: h.demand, Status: Placed, Placement: h.outcome}}}
 	at := make([]int32, len(c.units))
 	for k := range h.elements {
-		e := &h.elements[k]
+		e := h.elements[k]
 		u := c.unitOf[e.index]
 		if !sites.sites[u].has(e.node) {
 			return nil
 		}
 		at[u] = e.node
-		g.add(e.node, e.take)
+		g.add(e.node, h.takeOf(e))
 		g.price(l.facts, &c.units[u], e.node)
 		g.floor += sites.floor[u][c.units[u].tightness(defaultObjective)]
 	}
@@ -84,8 +84,8 @@ func (g *standing) add(node int32, take topology.Capacity) {
 
 func (g *standing) price(s *topology.Snapshot, u *unit, node int32) {
 	obj := defaultObjective
-	energy, price := s.Prices(node)
-	g.terms.Preference += obj.preference[u.tightness(obj)][s.KindIndex(node)]
+	kind, energy, price := s.Stated(node)
+	g.terms.Preference += obj.preference[u.tightness(obj)][kind]
 	g.terms.Energy += obj.Energy * u.cores * energy
 	g.terms.Price += obj.Price * u.cores * price
 }
@@ -163,7 +163,6 @@ func (l *Ledger) keptOne(demand *Demand, o *Options) (d Decision, ok bool) {
 // keptAll is for all that hold anything: nothing is used by others.
 func (l *Ledger) keptAll(demands []Demand, o *Options) (d Decision, ok bool) {
 	var seen [maxStanding]*standing
-	outcomes := make([]Outcome, len(demands))
 	var terms Terms
 	floor := 0.0
 	for k := range demands {
@@ -171,9 +170,13 @@ func (l *Ledger) keptAll(demands []Demand, o *Options) (d Decision, ok bool) {
 		if g == nil || slices.Contains(seen[:k], g) {
 			return d, false
 		}
-		seen[k], outcomes[k] = g, g.outcomes[0]
+		seen[k] = g
 		terms = terms.plus(g.terms)
 		floor += g.floor
+	}
+	outcomes := make([]Outcome, len(demands))
+	for k := range demands {
+		outcomes[k] = seen[k].outcomes[0]
 	}
 	for i := range l.nodes {
 		if r := &l.nodes[i]; r.used != noCapacity {

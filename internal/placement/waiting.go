@@ -129,8 +129,8 @@ func (s *search) impossible(k int32) bool {
 // fixedOK checks only the flows of a unit to fixed nodes, each by itself.
 func (s *search) fixedOK(k, n int32) bool {
 	e := &s.elems[k]
-	for _, x := range e.unit.adj {
-		f := &s.flows[e.fbase+x]
+	for _, x := range s.adj(e) {
+		f := &s.flows[x]
 		from, to, ok := s.ends(f, k, n)
 		if (f.a >= 0 && f.b >= 0) || !ok {
 			continue

@@ -189,6 +189,9 @@ func (e *edit) finish(order []int32) (*Snapshot, error) {
 		e.order = next
 	}
 	e.setRooms()
+	if len(e.ids) != e.size {
+		e.ids = e.names.list(e.size)
+	}
 	e.memo = e.memo.carry(e.Snapshot, e.static)
 	past := e.changes
 	if len(past) >= history {

@@ -30,6 +30,7 @@ type entry struct {
 type Snapshot struct {
 	revision uint64
 	names    *names
+	ids      []string // by index
 	pages    []*page
 	size     int // indexes given out so far
 	count    int // nodes present
@@ -67,10 +68,11 @@ func (n *names) intern(id string) int32 {
 	return i
 }
 
-func (n *names) id(i int32) string {
+// list is the ids up to a number of them: those never change.
+func (n *names) list(size int) []string {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	return n.ids[i]
+	return n.ids[:size:size]
 }
 
 // Empty is revision 0 of a new lineage: no nodes.
@@ -104,12 +106,12 @@ func (s *Snapshot) Index(id string) (i int32, ok bool) {
 // Known is the index of a node id of the lineage, present now or not.
 func (s *Snapshot) Known(id string) (i int32, ok bool) { return s.names.lookup(id) }
 
-// ID is the id of an index, also of a removed node.
+// ID is the id of an index of the lineage, also of a removed node.
 func (s *Snapshot) ID(i int32) string {
-	if n := s.Node(i); n != nil {
-		return n.ID
+	if int(i) < len(s.ids) {
+		return s.ids[i]
 	}
-	return s.names.id(i)
+	return s.names.list(int(i) + 1)[i] // of a later revision
 }
 
 func (s *Snapshot) at(i int32) *entry { return &s.pages[i>>pageBits][i&(pageSize-1)] }
@@ -127,6 +129,13 @@ func (s *Snapshot) MostCapacity() Capacity { return s.most }
 func (s *Snapshot) Prices(i int32) (energy, price float64) {
 	e := s.at(i)
 	return e.energy, e.price
+}
+
+// Stated is what the engines read of a node that never comes with a measurement:
+// the position of its kind in Kinds(), and its energy and price per core.
+func (s *Snapshot) Stated(i int32) (kind int, energy, price float64) {
+	e := s.at(i)
+	return int(e.kind), e.energy, e.price
 }
 
 // Node is the node at an index, nil when it is not present. It must not be
@@ -188,6 +197,20 @@ func (s *Snapshot) Path(i, j int32) (p Path, ok bool) {
 		return p, false
 	}
 	return s.groups.path(a.group, b.group)
+}
+
+// Carries reports whether Path answers a link from node i to another node j that is
+// within a latency and a loss and has so much bandwidth: in a fraction of the time,
+// for a search that asks about very many.
+func (s *Snapshot) Carries(i, j int32, latency, loss float64, kbit int64) bool {
+	a := s.at(i)
+	if r := a.row; r != nil && r.dense && int(j) < len(r.val) && r.loss == nil {
+		if x := &r.val[j]; x.kbit != 0 {
+			return x.kbit > kbit && x.latency <= latency && a.node != nil && s.at(j).node != nil
+		}
+	}
+	p, ok := s.Path(i, j)
+	return ok && p.LatencyMS <= latency && p.Loss <= loss && p.BandwidthKbit >= kbit
 }
 
 // CountChanges is at most how many nodes and links ChangesSince would name; ok is

@@ -239,3 +239,22 @@ func TestNodeJSON(t *testing.T) {
 		t.Errorf("%s: %+v %v", raw, back, err)
 	}
 }
+
+// An older revision knows the ids of nodes that came after it: indexes are given
+// for a whole lineage.
+func TestIDsOfLaterNodes(t *testing.T) {
+	old := Empty()
+	now, err := old.Apply(Delta{Nodes: []Node{{ID: "a", Kind: Fog}, {ID: "b", Kind: Fog}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, err := now.Apply(Delta{RemoveNodes: []string{"a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*Snapshot{old, now, gone} {
+		if s.ID(0) != "a" || s.ID(1) != "b" {
+			t.Errorf("revision %d: %q and %q", s.Revision(), s.ID(0), s.ID(1))
+		}
+	}
+}

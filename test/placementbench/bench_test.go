@@ -75,7 +75,7 @@ type recorded struct {
 
 // record replays an instance and keeps the state of every changed step.
 func record(in *instance.Instance, o placement.Options) (out []recorded, err error) {
-	p, err := newPlayer(in, settings{options: o})
+	p, err := newPlayer(in, settings{options: o, full: o.Replace})
 	if err != nil {
 		return nil, err
 	}

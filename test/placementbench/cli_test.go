@@ -60,8 +60,8 @@ func TestDefaultStrategy(t *testing.T) {
 				if s.Violations+s.Overcommits+s.Infeasible+s.Restless > 0 || s.Steps == 0 {
 					t.Errorf("%+v", s)
 				}
-				if mode == "continuous" && s.Migrations < s.MigrationsBound {
-					t.Errorf("%d migrations below the proven bound %d", s.Migrations, s.MigrationsBound)
+				if mode == "continuous" && s.MigrationsServed < s.MigrationsBound {
+					t.Errorf("%d migrations below the proven bound %d", s.MigrationsServed, s.MigrationsBound)
 				}
 			})
 		}

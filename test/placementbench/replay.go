@@ -240,7 +240,10 @@ func (p *player) specify(a instance.App) error {
 
 // report counts migrations and writes the lines of a step.
 func (p *player) report(k int, d *placement.Decision, us float64, emit func(line) error) error {
-	p.sum.MigrationsBound += d.MovesBound
+	served := d.Feasible()
+	if served { // of plans that leave someone out it says nothing
+		p.sum.MigrationsBound += d.MovesBound
+	}
 	p.sum.gap(d.Gap)
 	p.sum.Steps++
 	if d.BudgetHit {
@@ -267,6 +270,9 @@ func (p *player) report(k int, d *placement.Decision, us float64, emit func(line
 			}
 		}
 		p.sum.Migrations += l.Migrations
+		if served {
+			p.sum.MigrationsServed += l.Migrations
+		}
 		p.sum.Services += len(l.Placement)
 		p.was[out.Demand] = l.Placement
 		if err := emit(l); err != nil {

@@ -49,16 +49,12 @@ func makeBystander() error {
 	if err != nil {
 		return err
 	}
-	need := func(id, at string) placement.Element {
-		e := placement.Element{ID: id, Requirements: placement.Requirements{CPU: 1e9}}
-		if at != "" {
-			e.AllowedNodes = []string{at}
-		}
-		return e
+	need := func(id string, at ...string) placement.Element {
+		return placement.Element{ID: id, Requirements: placement.Requirements{CPU: 1e9}, AllowedNodes: at}
 	}
 	both := []placement.Flow{{From: "x", To: "y", MaxLatencyMS: 10, BandwidthKbit: 1}, {From: "y", To: "x", MaxLatencyMS: 10, BandwidthKbit: 1}}
 	for _, d := range []placement.Demand{{ID: "stays", Elements: []placement.Element{need("x", "a"), need("y", "b")}, Flows: both},
-		{ID: "moves", Elements: []placement.Element{need("x", ""), need("y", "b")}, Flows: both}, {ID: "new", Elements: []placement.Element{need("x", ""), need("y", "")}, Flows: both}} {
+		{ID: "moves", Elements: []placement.Element{need("x", "a", "c"), need("y", "b")}, Flows: both}, {ID: "new", Elements: []placement.Element{need("x"), need("y")}, Flows: both}} {
 		if d, err = placement.Prepare(snap, d); err != nil {
 			return err
 		}
