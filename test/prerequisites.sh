@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need from the system: on Debian as root by apt, else
 # it says what is missing (a failure under CI=true, for the tests would skip).
+# With "standin" also what stand-in images are made of.
 set -euo pipefail
 declare -A package=(
 	[gcc]=gcc [mosquitto]=mosquitto [mosquitto_pub]=mosquitto-clients
@@ -8,6 +9,7 @@ declare -A package=(
 	[containerd]=containerd [runc]=runc [iptables]=iptables [nft]=nftables
 	[ps]=procps [ip]=iproute2 [conntrack]=conntrack [qemu-aarch64-static]=qemu-user-static
 )
+[ "${1:-}" != standin ] || package+=([redis-server]=redis-server [busybox]=busybox-static)
 missing=()
 for tool in "${!package[@]}"; do
 	command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || missing+=("${package[$tool]}")

@@ -188,6 +188,9 @@ spec:
 {{ include "osmo.container" (dict "root" .root "image" .image) | indent 10 }}
           command:
 {{ toYaml .command | indent 12 }}
+          env:
+            # Found wherever an image has it, at the root as well.
+            - {name: PATH, value: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/"}
           ports:
             - {name: {{ .component }}, containerPort: {{ .port }}}
 {{ include "osmo.probes" (dict "check" (printf "tcpSocket: {port: %d}" (int .port))) | indent 10 }}
