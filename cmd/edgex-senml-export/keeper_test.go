@@ -105,9 +105,8 @@ func (k *coreKeeper) put(w http.ResponseWriter, r *http.Request) {
 	k.mu.Lock()
 	maps.Copy(k.keys, flat)
 	k.mu.Unlock()
-	for _, key := range slices.Sorted(maps.Keys(flat)) {
-		k.publish("edgex/configs/"+key, map[string]any{"key": key, "value": flat[key]})
-	}
+	// One message, under the key that was written, whatever was spread below it.
+	k.publish("edgex/configs/"+r.PathValue("key"), map[string]any{"key": r.PathValue("key"), "value": in.Value})
 	reply(w, http.StatusOK, slices.Sorted(maps.Keys(flat)))
 }
 
@@ -170,7 +169,8 @@ func TestToldByTheKeeper(t *testing.T) {
 	eventually(t, "the settings are registered", func() bool { return k.value(parameters+"/BrokerAddress") == nowhere })
 	eventually(t, "the service follows bus and keeper", func() bool { return k.bus.Info.Clone().Subscriptions >= 3 })
 	attach := func(s *server, topic string) {
-		k.tell(t, "InsecureSecrets/mqtt/SecretData", map[string]string{"username": username, "password": password})
+		k.tell(t, "InsecureSecrets/mqtt/SecretData/username", username)
+		k.tell(t, "InsecureSecrets/mqtt/SecretData/password", password)
 		k.tell(t, parameters, map[string]string{"BrokerAddress": "tcp://" + s.address, "Topic": topic, "AuthMode": "usernamepassword", "ClientId": "gw"})
 	}
 	say := func(value string) {

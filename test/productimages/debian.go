@@ -31,7 +31,7 @@ func alpine() (oci.Spec, error) {
 	for _, applet := range []string{"sh", "cat", "chmod", "cp", "date", "echo", "grep", "kill", "ls", "mkdir", "mv", "ps", "rm", "sed", "sleep"} {
 		s.Files = append(s.Files, oci.File{Path: "/bin/" + applet, Link: "/bin/busybox"})
 	}
-	for _, applet := range []string{"id", "nc", "tail", "wget", "env"} {
+	for _, applet := range []string{"env", "id", "nc", "tail", "timeout", "wget"} {
 		s.Files = append(s.Files, oci.File{Path: "/usr/bin/" + applet, Link: "/bin/busybox"})
 	}
 	return s, nil
@@ -126,7 +126,12 @@ func postgresImage(ctx context.Context, _ *builder, _, _ string) (oci.Spec, erro
 	s.Files = append(s.Files, oci.File{Path: "/usr/local/bin/docker-entrypoint.sh", Mode: 0o755,
 		Content: []byte("#!/bin/sh\necho 'stand-in: start PostgreSQL by a command of your own' >&2\nexit 1\n")})
 	s.Entrypoint, s.Cmd = []string{"docker-entrypoint.sh"}, []string{"postgres"}
-	return s, programs(ctx, &s, need...)
+	// Its entrypoint is written for bash, so the image has one.
+	bash, err := filepath.EvalSymlinks("/bin/bash")
+	if err != nil {
+		return s, err
+	}
+	return s, programs(ctx, &s, append(need, bash)...)
 }
 
 func mosquittoImage(ctx context.Context, _ *builder, _, _ string) (oci.Spec, error) {

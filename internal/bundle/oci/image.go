@@ -42,7 +42,7 @@ type File struct {
 	Content  []byte
 	Dir      bool
 	Link     string // what a symbolic link at Path points to
-	Mode     int64 // permission bits; 0 is 0644, for a folder 0755
+	Mode     int64  // permission bits; 0 is 0644, for a folder 0755
 	UID, GID int
 }
 

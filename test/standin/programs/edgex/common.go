@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"time"
 
@@ -59,8 +60,14 @@ func bootstrapCommon(arguments []string) error {
 	return client.PutConfigurationValue(config.CommonConfigDone, []byte(common.ValueTrue))
 }
 
+// open adds nothing to requests: the keeper asks for no token.
+type open struct{}
+
+func (open) AddAuthenticationData(*http.Request) error { return nil }
+func (open) RoundTripper() http.RoundTripper           { return http.DefaultTransport }
+
 func provider(address, key string) (configuration.Client, error) {
-	c := types.ServiceConfig{BasePath: common.ConfigStemCore + "/" + key}
+	c := types.ServiceConfig{BasePath: common.ConfigStemCore + "/" + key, AuthInjector: open{}}
 	if err := c.PopulateFromUrl(address); err != nil {
 		return nil, err
 	}
