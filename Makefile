@@ -97,7 +97,12 @@ e2e-full: prerequisites ## all of it: kill -9 at every step, partitions, hand ed
 .PHONY: e2e-products
 e2e-products: prerequisites ## EdgeX and Mainflux in a slice on real clusters; IMAGES=DIR holds their images as archives, else stand-ins
 	@$(if $(IMAGES),,test/prerequisites.sh standin)
-	@MORE_IMAGES=edgex-senml-export PRODUCT_IMAGES="$(or $(IMAGES),standin)" E2E_TIMEOUT=60m test/e2e.sh '^TestProducts$$'
+	@MORE_IMAGES=edgex-senml-export PRODUCT_IMAGES="$(or $(IMAGES),standin)" E2E_TIMEOUT=80m test/e2e.sh '^TestProducts$$'
+
+.PHONY: e2e-itself
+e2e-itself: prerequisites ## the service by its own chart on a real cluster: two replicas, upgrade, uninstall
+	@test/prerequisites.sh standin
+	@MORE_IMAGES=osmosliced PRODUCT_IMAGES=standin test/e2e.sh '^TestItself$$'
 
 .PHONY: standin-images
 standin-images: prerequisites ## stand-ins for the images of EdgeX and Mainflux, into OUT=DIR

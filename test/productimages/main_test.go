@@ -75,6 +75,10 @@ func TestGather(t *testing.T) {
 	if !a.Plain() || a.Entries()[0].Name != names[0] {
 		t.Errorf("written: %+v", a.Entries())
 	}
+	var said strings.Builder
+	if err := gather(from, []string{"docker.io/a/other:2"}, machine(), t.TempDir(), &said); err != nil || !strings.Contains(said.String(), "WARNING: docker.io/a/other:2 is not there; docker.io/a/other:1") {
+		t.Errorf("another version: %v, %s", err, said.String())
+	}
 	if err := gather(t.TempDir(), names, machine(), out, io.Discard); err == nil {
 		t.Error("an empty folder passes")
 	}

@@ -54,7 +54,7 @@ func told(file, repository, tag string) bool {
 }
 
 func stem(file string) string {
-	return strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+	return strings.TrimSuffix(strings.TrimSuffix(filepath.Base(file), ".gz"), filepath.Ext(strings.TrimSuffix(file, ".gz")))
 }
 
 // squashed keeps letters and digits.
