@@ -4,7 +4,8 @@
 # OSMOSLICE_BIN names the folder of the shipped programs, OSMOSLICE_TESTBED_DIR
 # the bed's. MORE_IMAGES may name further programs of ours to make images of, and
 # PRODUCT_IMAGES a folder of archives with the images of EdgeX and Mainflux, or
-# "standin" for stand-ins. The bed and all that ran in it end with the command.
+# "standin" for stand-ins. The command finds all archives in OSMOSLICE_TEST_IMAGES.
+# The bed and all that ran in it end with it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0 GOFLAGS="${GOFLAGS:-} -trimpath"
@@ -30,5 +31,6 @@ go build -o "$work/testbed" ./test/testbed
 # The charts name the images of the version that they belong to.
 version=$(sed -n 's/^version: *//p' charts/lite-gateway/Chart.yaml)
 go run ./internal/bundle/images --out "$work/images" --arch "$(go env GOARCH)" --version "$version" lite-gateway lite-server ${MORE_IMAGES:-}
+export OSMOSLICE_TEST_IMAGES=$work/images
 "$work/testbed" up --images "$work/images" edge cloud
 "$work/testbed" run -- "$@"
