@@ -104,6 +104,11 @@ e2e-itself: prerequisites ## the service by its own chart on a real cluster: two
 	@test/prerequisites.sh standin
 	@MORE_IMAGES=osmosliced PRODUCT_IMAGES=standin test/e2e.sh '^TestItself$$'
 
+.PHONY: e2e-addons
+e2e-addons: prerequisites ## InfluxDB beside a Mainflux on a real cluster, with stand-ins: readings arrive in both
+	@test/prerequisites.sh standin addons
+	@PRODUCT_CHARTS=,influxdb PRODUCT_IMAGES=standin test/e2e.sh '^TestAddOns$$'
+
 .PHONY: standin-images
 standin-images: prerequisites ## stand-ins for the images of EdgeX and Mainflux, into OUT=DIR
 	@test -n "$(OUT)" || { echo "OUT=DIR is missing" >&2; exit 2; }

@@ -4,7 +4,7 @@
 # OSMOSLICE_BIN names the folder of the shipped programs, OSMOSLICE_TESTBED_DIR
 # the bed's. MORE_IMAGES may name further programs of ours to make images of, and
 # PRODUCT_IMAGES a folder of archives with the images of EdgeX and Mainflux, or
-# "standin" for stand-ins. The command finds all archives in OSMOSLICE_TEST_IMAGES.
+# "standin" for stand-ins; PRODUCT_CHARTS names further charts that they are for. The command finds all archives in OSMOSLICE_TEST_IMAGES.
 # The bed and all that ran in it end with it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,7 +22,7 @@ case "${PRODUCT_IMAGES:-}" in
 standin)
 	printf '\n%s\n%s\n\n' '*** STAND-INS for the images of EdgeX and Mainflux: this tries charts, adapters and networks,' \
 		'*** not the products (docs/e2e.md). IMAGES=DIR runs the real ones.' >&2
-	go run ./test/productimages --standin --out "$work/images" >/dev/null
+	go run ./test/productimages --standin --charts "edgex,mainflux${PRODUCT_CHARTS:-}" --out "$work/images" >/dev/null
 	;;
 *) go run ./test/productimages --from "$PRODUCT_IMAGES" --out "$work/images" ;;
 esac

@@ -160,3 +160,21 @@ func redisImage(ctx context.Context, _ *builder, _, _ string) (oci.Spec, error) 
 	s.Files = append(s.Files, oci.File{Path: "/usr/local/bin/redis-server", Link: server})
 	return entered(s, "redis-server"), nil
 }
+
+// influxdbImage is InfluxDB 1.6 of Debian in the place of 1.8.
+func influxdbImage(ctx context.Context, _ *builder, _, _ string) (oci.Spec, error) {
+	s, err := alpine()
+	if err != nil {
+		return s, err
+	}
+	for _, p := range []string{"influxd", "influx"} {
+		file, err := exec.LookPath(p)
+		if err != nil {
+			return s, fmt.Errorf("%w (Debian packages influxdb and influxdb-client)", err)
+		}
+		if err := programs(ctx, &s, file); err != nil {
+			return s, err
+		}
+	}
+	return entered(s, "influxd"), nil
+}

@@ -1,5 +1,5 @@
-// Command productimages gets the images that the charts edgex and mainflux name
-// into a folder of archives, one for each, under the names that clusters look
+// Command productimages gets the images that charts (edgex and mainflux unless
+// --charts names others, separated by commas) name into a folder of archives, one for each, under the names that clusters look
 // for and for this machine alone:
 //
 //	productimages --from DIR --out DIR     the real ones, from archives of any tool
@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -35,6 +36,7 @@ func run(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("productimages", flag.ContinueOnError)
 	from := f.String("from", "", "folder of archives of the real images")
 	standin := f.Bool("standin", false, "build stand-ins instead")
+	names := f.String("charts", "edgex,mainflux", "charts whose images are meant")
 	out := f.String("out", "", "folder to write to")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -42,7 +44,7 @@ func run(ctx context.Context, args []string) error {
 	if *out == "" || *standin == (*from != "") || f.NArg() > 0 {
 		return errors.New("allowed: --from DIR --out DIR, or --standin --out DIR")
 	}
-	wanted, err := wanted("edgex", "mainflux")
+	wanted, err := wanted(strings.Split(*names, ",")...)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ type recipe func(ctx context.Context, b *builder, name, tag string) (oci.Spec, e
 func recipes() map[string]recipe {
 	return map[string]recipe{
 		"edgexfoundry/": edgexImage, "mainflux/": mainfluxImage, "library/postgres": postgresImage,
-		"library/eclipse-mosquitto": mosquittoImage, "library/nats": natsImage, "library/redis": redisImage,
+		"library/eclipse-mosquitto": mosquittoImage, "library/nats": natsImage, "library/redis": redisImage, "library/influxdb": influxdbImage,
 	}
 }
 

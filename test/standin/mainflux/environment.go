@@ -48,8 +48,12 @@ func known() map[string]string {
 		"MF_POSTGRES_WRITER_PORT": "8180", "MF_POSTGRES_WRITER_CONFIG_PATH": "/config.toml",
 		"MF_POSTGRES_WRITER_CONTENT_TYPE": "application/senml+json", "MF_POSTGRES_WRITER_TRANSFORMER": "senml",
 		"MF_POSTGRES_READER_PORT": "8180",
+		"MF_INFLUX_WRITER_PORT":   "8180", "MF_INFLUX_WRITER_CONFIG_PATH": "/config.toml", "MF_INFLUX_WRITER_CONTENT_TYPE": "application/senml+json",
+		"MF_INFLUX_WRITER_TRANSFORMER": "senml", "MF_INFLUX_WRITER_DB_HOST": "localhost", "MF_INFLUX_WRITER_DB_PORT": "8086",
+		"MF_INFLUXDB_HOST": "localhost", "MF_INFLUXDB_PORT": "8086", "MF_INFLUXDB_DB": "mainflux",
+		"MF_INFLUXDB_ADMIN_USER": "mainflux", "MF_INFLUXDB_ADMIN_PASSWORD": "mainflux",
 	}
-	for _, s := range []string{"AUTH", "USERS", "THINGS", "HTTP_ADAPTER", "MQTT_ADAPTER", "COAP_ADAPTER", "POSTGRES_WRITER", "POSTGRES_READER"} {
+	for _, s := range []string{"AUTH", "USERS", "THINGS", "HTTP_ADAPTER", "MQTT_ADAPTER", "COAP_ADAPTER", "POSTGRES_WRITER", "POSTGRES_READER", "INFLUX_WRITER"} {
 		env["MF_"+s+"_LOG_LEVEL"] = "error"
 	}
 	for prefix, name := range map[string]string{

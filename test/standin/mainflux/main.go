@@ -29,7 +29,7 @@ import (
 )
 
 // service is set by the linker: auth, users, things, http, mqtt, coap,
-// postgres-writer or postgres-reader.
+// postgres-writer, postgres-reader or influxdb-writer.
 var service = ""
 
 func main() {
@@ -45,7 +45,7 @@ func main() {
 func run(ctx context.Context) error {
 	serve := map[string]func(*house) error{
 		"auth": auth, "users": users, "things": things, "http": httpAdapter, "mqtt": mqttAdapter, "coap": coapAdapter,
-		"postgres-writer": writer, "postgres-reader": reader,
+		"postgres-writer": writer, "postgres-reader": reader, "influxdb-writer": influxWriter,
 	}[service]
 	if serve == nil {
 		return fmt.Errorf("there is none of %q", service)

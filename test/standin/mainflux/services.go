@@ -188,6 +188,18 @@ func coapAdapter(h *house) error {
 
 const messages = "CREATE TABLE IF NOT EXISTS standin_messages (id bigserial PRIMARY KEY, channel text NOT NULL, reading jsonb NOT NULL)"
 
+// writes checks what a writer is told to write.
+func (h *house) writes(prefix string) error {
+	subjects, err := os.ReadFile(h.env[prefix+"_CONFIG_PATH"])
+	if err != nil || !strings.Contains(string(subjects), "channels.>") {
+		return fmt.Errorf("failed to create writer: no subject channels.> in %s_CONFIG_PATH (%w)", prefix, err)
+	}
+	if h.env[prefix+"_TRANSFORMER"] != "senml" {
+		return fmt.Errorf("%s_TRANSFORMER: not here: other than senml", prefix)
+	}
+	return nil
+}
+
 func writer(h *house) error {
 	b, err := h.connect()
 	if err != nil {
@@ -197,12 +209,8 @@ func writer(h *house) error {
 	if err != nil {
 		return err
 	}
-	subjects, err := os.ReadFile(h.env["MF_POSTGRES_WRITER_CONFIG_PATH"])
-	if err != nil || !strings.Contains(string(subjects), "channels.>") {
-		return fmt.Errorf("failed to create Postgres writer: no subject channels.> in MF_POSTGRES_WRITER_CONFIG_PATH (%w)", err)
-	}
-	if h.env["MF_POSTGRES_WRITER_TRANSFORMER"] != "senml" {
-		return errors.New("MF_POSTGRES_WRITER_TRANSFORMER: not here: other than senml")
+	if err := h.writes("MF_POSTGRES_WRITER"); err != nil {
+		return err
 	}
 	go func() {
 		h.failed <- b.subscribe("channels.>", func(m mainfluxtest.Message) error {
