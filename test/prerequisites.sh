@@ -6,7 +6,7 @@
 set -euo pipefail
 declare -A package=(
 	[gcc]=gcc [mosquitto]=mosquitto [mosquitto_pub]=mosquitto-clients
-	[coap-client]=libcoap3-bin [curl]=curl
+	[coap-client-openssl]=libcoap3-bin [curl]=curl
 	[containerd]=containerd [runc]=runc [iptables]=iptables [nft]=nftables
 	[ps]=procps [ip]=iproute2 [conntrack]=conntrack [qemu-aarch64-static]=qemu-user-static
 )
