@@ -16,7 +16,8 @@ import (
 const secretName = "mqtt"
 
 const (
-	lookEvery      = time.Second // at secrets, which come apart from parameters
+	lookEvery      = time.Second   // at secrets, which come apart from parameters
+	lookApart      = 3 * lookEvery // at the keeper, while nothing is delivered
 	lookConnected  = 10 * lookEvery
 	connectTimeout = 5 * time.Second
 	publishTimeout = 10 * time.Second
@@ -125,8 +126,12 @@ func (d *delivery) want() (target, error) {
 	d.news = false
 	d.mu.Unlock()
 	if d.look != nil {
-		if connected := d.client != nil && d.client.IsConnectionOpen(); connected && !news && time.Since(d.looked) < lookConnected {
-			return d.as, nil
+		rest := lookApart
+		if d.client != nil && d.client.IsConnectionOpen() {
+			rest = lookConnected
+		}
+		if d.seen != nil && !news && time.Since(d.looked) < rest {
+			return *d.seen, nil
 		}
 		d.looked = time.Now()
 		seen, err := d.look()
