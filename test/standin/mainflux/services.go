@@ -71,6 +71,10 @@ func users(h *house) error {
 // event store.
 func saving(k *kept, next http.Handler, tell func(context.Context) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := k.load(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
 		next.ServeHTTP(w, r)
 		if r.Method != http.MethodGet {
 			if err := errors.Join(k.save(r.Context()), tell(r.Context())); err != nil {
@@ -99,10 +103,13 @@ func things(h *house) error {
 	}
 	inner := http.NewServeMux()
 	inner.HandleFunc("GET /thing", told(func(r *http.Request) string {
-		key := r.URL.Query().Get("key")
-		return cached(key, fake.ThingOf(key), nil)
+		key, err := r.URL.Query().Get("key"), k.load(r.Context())
+		return cached(key, fake.ThingOf(key), err)
 	}))
 	inner.HandleFunc("GET /access", told(func(r *http.Request) string {
+		if err := k.load(r.Context()); err != nil {
+			return ""
+		}
 		key := r.URL.Query().Get("key")
 		id, err := fake.Linked(key, r.URL.Query().Get("channel"))
 		return cached(key, id, err)

@@ -53,15 +53,21 @@ func (h *house) kept(prefix string, fake *mainfluxtest.Fake) (*kept, error) {
 	if err != nil {
 		return nil, err
 	}
+	k := &kept{db, fake}
+	return k, k.load(h.ctx)
+}
+
+// load takes over what is there, which another replica may have changed.
+func (k *kept) load(ctx context.Context) error {
 	var raw []byte
-	err = db.QueryRowContext(h.ctx, "SELECT state FROM standin WHERE id = 1").Scan(&raw)
+	err := k.db.QueryRowContext(ctx, "SELECT state FROM standin WHERE id = 1").Scan(&raw)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
 	if err == nil {
-		err = fake.Restore(raw)
+		err = k.fake.Restore(raw)
 	}
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return nil, err
-	}
-	return &kept{db, fake}, nil
+	return err
 }
 
 func (k *kept) save(ctx context.Context) error {

@@ -86,7 +86,7 @@ func (f *Fake) State() ([]byte, error) {
 	return json.Marshal(s)
 }
 
-// Restore takes over what State answered.
+// Restore replaces what users and things hold by what State answered.
 func (f *Fake) Restore(raw []byte) error {
 	var s state
 	if err := json.Unmarshal(raw, &s); err != nil {
@@ -94,18 +94,13 @@ func (f *Fake) Restore(raw []byte) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for email, password := range s.Users {
-		f.users[email] = password
+	for _, t := range s.Things {
+		t.owner = s.Owners[t.ID]
 	}
-	for id, t := range s.Things {
-		t.owner, f.things[id] = s.Owners[id], t
+	for _, c := range s.Channels {
+		c.owner = s.Owners[c.ID]
 	}
-	for id, c := range s.Channels {
-		c.owner, f.channels[id] = s.Owners[id], c
-	}
-	for link := range s.Links {
-		f.links[link] = true
-	}
+	f.users, f.things, f.channels, f.links = s.Users, s.Things, s.Channels, s.Links
 	f.order = s.Order
 	return nil
 }
