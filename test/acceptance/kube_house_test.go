@@ -169,7 +169,7 @@ func (s *service) namespace(cluster, sliceID string) string {
 // noNamespaces waits until no cluster holds anything of a slice.
 func (s *service) noNamespaces() {
 	s.t.Helper()
-	s.eventually(2*time.Minute, "nothing of a slice is left", func() error {
+	s.eventually(4*time.Minute, "nothing of a slice is left", func() error {
 		for _, c := range clusters {
 			ns, err := namespaces(c.name, "")
 			if err != nil {

@@ -103,43 +103,55 @@ func (s *service) reads(tenant, sliceID, name string, value float64) {
 	})
 }
 
+// pod is what is looked at of one.
+type pod struct {
+	Metadata struct{ Name string }
+	Spec     struct {
+		AutomountServiceAccountToken *bool
+		SecurityContext              struct {
+			RunAsUser    int
+			RunAsNonRoot bool
+		}
+		Containers []struct {
+			Name            string
+			SecurityContext struct {
+				ReadOnlyRootFilesystem bool
+				Capabilities           struct{ Drop []string }
+			}
+		}
+	}
+	Status struct {
+		ContainerStatuses []struct {
+			Name         string
+			Ready        bool
+			RestartCount int
+		}
+	}
+}
+
 // confined checks that all pods of a slice's functions at a cluster are ready,
 // run as somebody who is not root, and cannot write to their root.
 func (s *service) confined(cluster, sliceID string, want int) {
 	s.t.Helper()
-	var list struct {
-		Items []struct {
-			Metadata struct{ Name string }
-			Spec     struct {
-				AutomountServiceAccountToken *bool
-				SecurityContext              struct {
-					RunAsUser    int
-					RunAsNonRoot bool
-				}
-				Containers []struct {
-					Name            string
-					SecurityContext struct {
-						ReadOnlyRootFilesystem bool
-						Capabilities           struct{ Drop []string }
-					}
-				}
-			}
-			Status struct {
-				ContainerStatuses []struct {
-					Name         string
-					Ready        bool
-					RestartCount int
+	var list struct{ Items []pod }
+	s.eventually(2*time.Minute, fmt.Sprintf("%d pods are ready at %s", want, cluster), func() error {
+		list.Items = nil
+		raw, err := kubectl(cluster, "get", "pods", "-n", s.namespace(cluster, sliceID), "-o", "json")
+		if err == nil {
+			err = json.Unmarshal([]byte(raw), &list)
+		}
+		if err == nil && len(list.Items) != want {
+			err = fmt.Errorf("there are %d", len(list.Items))
+		}
+		for _, p := range list.Items {
+			for _, c := range p.Status.ContainerStatuses {
+				if !c.Ready {
+					err = fmt.Errorf("%s, %s is not", p.Metadata.Name, c.Name)
 				}
 			}
 		}
-	}
-	raw := s.kubectl(cluster, "get", "pods", "-n", s.namespace(cluster, sliceID), "-o", "json")
-	if err := json.Unmarshal([]byte(raw), &list); err != nil {
-		s.t.Fatal(err)
-	}
-	if len(list.Items) != want {
-		s.t.Errorf("%d pods at %s, want %d\n%s", len(list.Items), cluster, want, pods())
-	}
+		return err
+	})
 	for _, p := range list.Items {
 		if token := p.Spec.AutomountServiceAccountToken; !p.Spec.SecurityContext.RunAsNonRoot || p.Spec.SecurityContext.RunAsUser == 0 || token == nil || *token {
 			s.t.Errorf("%s: user %d, non-root %v, a token: %v", p.Metadata.Name, p.Spec.SecurityContext.RunAsUser, p.Spec.SecurityContext.RunAsNonRoot, token == nil || *token)
@@ -150,9 +162,6 @@ func (s *service) confined(cluster, sliceID string, want int) {
 			}
 		}
 		for _, c := range p.Status.ContainerStatuses {
-			if !c.Ready {
-				s.t.Errorf("%s, %s is not ready", p.Metadata.Name, c.Name)
-			}
 			if c.RestartCount > 0 {
 				s.t.Logf("%s, %s: %d restarts", p.Metadata.Name, c.Name, c.RestartCount)
 			}

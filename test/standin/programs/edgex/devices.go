@@ -103,7 +103,7 @@ func (d *restDriver) take(e echo.Context) error {
 // mqttSettings is device-mqtt's own section.
 type mqttSettings struct {
 	MQTTBrokerInfo struct {
-		Schema, Host, ClientId, AuthMode, IncomingTopic, ResponseTopic string //nolint:revive,staticcheck // the keys' names
+		Schema, Host, ClientId, AuthMode, IncomingTopic, ResponseTopic string //nolint:staticcheck // the keys' names
 		Port, Qos, KeepAlive, ConnEstablishingRetry, ConnRetryWaitTime int
 	}
 }
