@@ -76,7 +76,7 @@ func (s *service) joinCluster(tenant, name, kind string, latency float64, connec
 // finishes is completes with the patience that pulling up pods needs.
 func (s *service) finishes(operation string) {
 	s.t.Helper()
-	if o := s.ended(operation, 5*time.Minute); o.str("operationState") != "COMPLETED" {
+	if o := s.ended(operation, 10*time.Minute); o.str("operationState") != "COMPLETED" {
 		b, _ := json.MarshalIndent(o, "", " ")
 		s.t.Fatalf("%s ended %s:\n%s\n%s", operation, o.str("operationState"), tail(string(b)), pods())
 	}
