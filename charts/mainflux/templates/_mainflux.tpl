@@ -100,13 +100,15 @@ email.tmpl: |
 # this runs in the database's. Without a tool for it, a restart does the rest.
 wait.sh: |
   there() {
-    if command -v bash >/dev/null; then
+    if ! command -v timeout >/dev/null; then
+      return 0
+    elif command -v bash >/dev/null; then
       timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null
     elif nc -h 2>&1 | grep -q -e -z; then
       nc -z -w 1 "$1" "$2"
     fi
   }
-  until pg_isready -q -h "$DATABASE" -U postgres -d postgres; do sleep 1; done
+  until pg_isready -q -t 3 -h "$DATABASE" -U postgres -d postgres; do sleep 1; done
   for address in $STORES; do
     until there "${address%:*}" "${address#*:}"; do sleep 1; done
   done
