@@ -95,9 +95,25 @@ e2e-full: prerequisites ## all of it: kill -9 at every step, partitions, hand ed
 	@$(MAKE) e2e-domain
 
 .PHONY: e2e-products
-e2e-products: prerequisites ## EdgeX and Mainflux in a slice on real clusters; IMAGES=DIR holds their images as OCI archives
-	@test -n "$(IMAGES)" || { echo "IMAGES=DIR is missing: a folder of OCI archives under the official names (docs/e2e.md)" >&2; exit 2; }
-	@MORE_IMAGES=edgex-senml-export IMAGES="$(IMAGES)" test/e2e.sh '^TestProducts$$'
+e2e-products: prerequisites ## EdgeX and Mainflux in a slice on real clusters; IMAGES=DIR holds their images as archives, else stand-ins
+	@$(if $(IMAGES),,test/prerequisites.sh standin)
+	@MORE_IMAGES=edgex-senml-export PRODUCT_IMAGES="$(or $(IMAGES),standin)" E2E_TIMEOUT=80m test/e2e.sh '^TestProducts$$'
+
+.PHONY: e2e-itself
+e2e-itself: prerequisites ## the service by its own chart on a real cluster: two replicas, upgrade, uninstall
+	@test/prerequisites.sh standin
+	@MORE_IMAGES=osmosliced PRODUCT_IMAGES=standin test/e2e.sh '^TestItself$$'
+
+.PHONY: e2e-addons
+e2e-addons: prerequisites ## InfluxDB beside a Mainflux on a real cluster, with stand-ins: readings arrive in both
+	@test/prerequisites.sh standin addons
+	@PRODUCT_CHARTS=,influxdb PRODUCT_IMAGES=standin test/e2e.sh '^TestAddOns$$'
+
+.PHONY: standin-images
+standin-images: prerequisites ## stand-ins for the images of EdgeX and Mainflux, into OUT=DIR
+	@test -n "$(OUT)" || { echo "OUT=DIR is missing" >&2; exit 2; }
+	@test/prerequisites.sh standin
+	@go run ./test/productimages --standin --out "$(OUT)"
 
 .PHONY: e2e-domain
 e2e-domain: prerequisites ## the contract of every driver, kills and drift on a real cluster

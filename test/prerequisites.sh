@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
 # Installs what the tests need from the system: on Debian as root by apt, else
 # it says what is missing (a failure under CI=true, for the tests would skip).
+# With "standin" also what stand-in images are made of, with "addons" as well
+# those of the add-ons.
 set -euo pipefail
 declare -A package=(
 	[gcc]=gcc [mosquitto]=mosquitto [mosquitto_pub]=mosquitto-clients
-	[coap-client]=libcoap3-bin [curl]=curl
+	[coap-client-openssl]=libcoap3-bin [curl]=curl
 	[containerd]=containerd [runc]=runc [iptables]=iptables [nft]=nftables
 	[ps]=procps [ip]=iproute2 [conntrack]=conntrack [qemu-aarch64-static]=qemu-user-static
 )
+[[ "$*" != *standin* ]] || package+=([redis-server]=redis-server [busybox]=busybox-static)
+[[ "$*" != *addons* ]] || package+=([influxd]=influxdb [influx]=influxdb-client)
 missing=()
 for tool in "${!package[@]}"; do
 	command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || missing+=("${package[$tool]}")

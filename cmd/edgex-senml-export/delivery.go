@@ -12,8 +12,13 @@ import (
 	"github.com/edgexfoundry/go-mod-core-contracts/v4/clients/logger"
 )
 
+// secretName names the credentials in the keeper.
+const secretName = "mqtt"
+
 const (
-	lookEvery      = time.Second // at secrets, which come apart from parameters
+	lookEvery      = time.Second   // at secrets, which come apart from parameters
+	lookApart      = 3 * lookEvery // at the keeper, while nothing is delivered
+	lookConnected  = 10 * lookEvery
 	connectTimeout = 5 * time.Second
 	publishTimeout = 10 * time.Second
 	goodbye        = 250 // ms
@@ -29,6 +34,8 @@ func (t target) somewhere() bool {
 	return t.BrokerAddress != "" && t.BrokerAddress != nowhere && t.Topic != "" && t.Topic != nowhere
 }
 
+func (t target) authenticated() bool { return t.AuthMode != "" && t.AuthMode != nowhere }
+
 // secrets is what is used of the SDK's secret provider.
 type secrets interface {
 	GetSecret(name string, keys ...string) (map[string]string, error)
@@ -37,6 +44,7 @@ type secrets interface {
 // delivery keeps one connection to the server that the keeper names.
 type delivery struct {
 	secrets secrets
+	look    func() (target, error) // at the keeper itself; nil: what the SDK tells has to do
 	lc      logger.LoggingClient
 	queue   *queue
 	signal  chan struct{}
@@ -44,9 +52,13 @@ type delivery struct {
 	// Of run alone.
 	as     target
 	client mqtt.Client // nil or connected as as says
+	looked time.Time   // when, last
+	seen   *target     // what was read then
+	hailed target      // what the log was told of
 
 	mu   sync.Mutex
 	told parameters
+	news bool // since look
 }
 
 func newDelivery(s secrets, lc logger.LoggingClient, q *queue, p parameters) *delivery {
@@ -61,7 +73,7 @@ func (d *delivery) changed(raw any) {
 		return
 	}
 	d.mu.Lock()
-	d.told = *p
+	d.told, d.news = *p, true
 	d.mu.Unlock()
 	d.wake()
 }
@@ -105,15 +117,40 @@ func (d *delivery) run(ctx context.Context) {
 	}
 }
 
-// want is the target that parameters and secrets make now.
+// want is the target that the settings make now: as the keeper says, which is
+// asked when something was told, when there is no connection, and now and then;
+// without one, as the SDK says.
 func (d *delivery) want() (target, error) {
 	d.mu.Lock()
-	t := target{parameters: d.told}
+	t, news := target{parameters: d.told}, d.news
+	d.news = false
 	d.mu.Unlock()
-	if t.AuthMode == "" || t.AuthMode == nowhere {
+	if d.look != nil {
+		rest := lookApart
+		if d.client != nil && d.client.IsConnectionOpen() {
+			rest = lookConnected
+		}
+		if d.seen != nil && !news && time.Since(d.looked) < rest {
+			return *d.seen, nil
+		}
+		d.looked = time.Now()
+		seen, err := d.look()
+		switch {
+		case err == nil:
+			d.seen = &seen
+		case d.seen == nil:
+			return seen, fmt.Errorf("the settings cannot be read: %w", err)
+		default: // a keeper that restarts holds up nothing
+			d.mu.Lock()
+			d.news = d.news || news
+			d.mu.Unlock()
+		}
+		return *d.seen, nil
+	}
+	if !t.authenticated() {
 		return t, nil
 	}
-	s, err := d.secrets.GetSecret("mqtt")
+	s, err := d.secrets.GetSecret(secretName)
 	if err != nil {
 		return t, errors.New("secret mqtt cannot be read")
 	}
@@ -138,7 +175,7 @@ func (d *delivery) reconcile() error {
 	}
 	o := mqtt.NewClientOptions().AddBroker(t.BrokerAddress).SetClientID(t.ClientId).SetProtocolVersion(4).
 		SetAutoReconnect(false).SetConnectTimeout(connectTimeout).SetWriteTimeout(publishTimeout)
-	if t.AuthMode != "" && t.AuthMode != nowhere {
+	if t.authenticated() {
 		o.SetUsername(t.username).SetPassword(t.password)
 	}
 	c := mqtt.NewClient(o)
@@ -148,7 +185,10 @@ func (d *delivery) reconcile() error {
 		return fmt.Errorf("server %s: no connection: %w", t.BrokerAddress, token.Error())
 	}
 	d.replace(c, t)
-	d.lc.Infof("delivering to %s, topic %s", t.BrokerAddress, t.Topic)
+	if d.hailed != t {
+		d.lc.Infof("delivering to %s, topic %s", t.BrokerAddress, t.Topic)
+		d.hailed = t
+	}
 	return nil
 }
 

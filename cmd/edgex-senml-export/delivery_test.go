@@ -92,19 +92,19 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// keeper plays the secrets of the keeper.
-type keeper struct {
+// heldSecrets plays the secrets of the keeper.
+type heldSecrets struct {
 	mu     sync.Mutex
 	secret map[string]string
 }
 
-func (k *keeper) GetSecret(string, ...string) (map[string]string, error) {
+func (k *heldSecrets) GetSecret(string, ...string) (map[string]string, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.secret, nil
 }
 
-func (k *keeper) put(user, pass string) {
+func (k *heldSecrets) put(user, pass string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.secret = map[string]string{"username": user, "password": pass}
@@ -132,7 +132,7 @@ func take(t *testing.T, d *delivery, payload string) {
 // order. Secrets may come later than parameters.
 func TestAttachAtRunTime(t *testing.T) {
 	one, two := startServer(t, freeAddress(t)), startServer(t, freeAddress(t))
-	k := &keeper{}
+	k := &heldSecrets{}
 	k.put(nowhere, nowhere)
 	q, err := openQueue("")
 	if err != nil {
@@ -167,7 +167,7 @@ func TestAttachAtRunTime(t *testing.T) {
 // TestQueueSurvives: what waits is on disk and goes first after a restart.
 func TestQueueSurvives(t *testing.T) {
 	dir := t.TempDir()
-	k := &keeper{}
+	k := &heldSecrets{}
 	k.put(username, password)
 	address := freeAddress(t)
 	to := parameters{"tcp://" + address, "t", "usernamepassword", "gw"}

@@ -19,7 +19,7 @@ require (
 	github.com/diegoholiveira/jsonlogic/v3 v3.7.4 // indirect
 	github.com/eclipse/paho.mqtt.golang v1.5.0
 	github.com/edgexfoundry/go-mod-bootstrap/v4 v4.0.3 // indirect
-	github.com/edgexfoundry/go-mod-configuration/v4 v4.0.1 // indirect
+	github.com/edgexfoundry/go-mod-configuration/v4 v4.0.1
 	github.com/edgexfoundry/go-mod-messaging/v4 v4.0.1 // indirect
 	github.com/edgexfoundry/go-mod-registry/v4 v4.0.2 // indirect
 	github.com/edgexfoundry/go-mod-secrets/v4 v4.0.1 // indirect

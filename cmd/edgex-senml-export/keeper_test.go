@@ -26,7 +26,8 @@ import (
 // coreKeeper answers as core-keeper does, and tells changes on the message bus.
 type coreKeeper struct {
 	*httptest.Server
-	bus *mochi.Server
+	bus    *mochi.Server
+	silent bool // changes are not told on the bus
 
 	mu   sync.Mutex
 	keys map[string]any
@@ -105,9 +106,12 @@ func (k *coreKeeper) put(w http.ResponseWriter, r *http.Request) {
 	k.mu.Lock()
 	maps.Copy(k.keys, flat)
 	k.mu.Unlock()
-	for _, key := range slices.Sorted(maps.Keys(flat)) {
-		k.publish("edgex/configs/"+key, map[string]any{"key": key, "value": flat[key]})
+	// One message, under the key that was written, whatever was spread below it.
+	if k.silent {
+		reply(w, http.StatusOK, slices.Sorted(maps.Keys(flat)))
+		return
 	}
+	k.publish("edgex/configs/"+r.PathValue("key"), map[string]any{"key": r.PathValue("key"), "value": in.Value})
 	reply(w, http.StatusOK, slices.Sorted(maps.Keys(flat)))
 }
 
@@ -170,7 +174,8 @@ func TestToldByTheKeeper(t *testing.T) {
 	eventually(t, "the settings are registered", func() bool { return k.value(parameters+"/BrokerAddress") == nowhere })
 	eventually(t, "the service follows bus and keeper", func() bool { return k.bus.Info.Clone().Subscriptions >= 3 })
 	attach := func(s *server, topic string) {
-		k.tell(t, "InsecureSecrets/mqtt/SecretData", map[string]string{"username": username, "password": password})
+		k.tell(t, "InsecureSecrets/mqtt/SecretData/username", username)
+		k.tell(t, "InsecureSecrets/mqtt/SecretData/password", password)
 		k.tell(t, parameters, map[string]string{"BrokerAddress": "tcp://" + s.address, "Topic": topic, "AuthMode": "usernamepassword", "ClientId": "gw"})
 	}
 	say := func(value string) {
@@ -189,6 +194,25 @@ func TestToldByTheKeeper(t *testing.T) {
 	if n := len(one.messages()); n != 1 || !strings.HasPrefix(two.messages()[0], "channels/b/messages ") {
 		t.Errorf("%d at the first server; %s at the second", n, two.messages()[0])
 	}
+}
+
+// TestAttachedBeforeItListens: what is told between the service's first reading
+// of its settings and the moment it listens for changes reaches it all the same.
+func TestAttachedBeforeItListens(t *testing.T) {
+	k, one := startKeeper(t), startServer(t, freeAddress(t))
+	k.silent = true // as if nobody listened yet
+	_, port, err := net.SplitHostPort(freeAddress(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	startChild(t, "EDGEX_CONFIG_PROVIDER=keeper."+k.URL, "SERVICE_PORT="+port, "EDGEX_SECURITY_SECRET_STORE=false")
+	const parameters = "Pipeline/Functions/MQTTExport/Parameters"
+	eventually(t, "the settings are registered", func() bool { return k.value(parameters+"/BrokerAddress") == nowhere })
+	k.tell(t, "InsecureSecrets/mqtt/SecretData", map[string]string{"username": username, "password": password})
+	k.tell(t, parameters, map[string]string{"BrokerAddress": "tcp://" + one.address, "Topic": "channels/a/messages", "AuthMode": "usernamepassword", "ClientId": "gw"})
+	eventually(t, "it is connected", func() bool { return one.broker.Info.Clone().ClientsConnected == 1 })
+	k.tell(t, parameters, map[string]string{"BrokerAddress": nowhere, "Topic": nowhere, "AuthMode": nowhere, "ClientId": nowhere})
+	eventually(t, "the server is left", func() bool { return one.broker.Info.Clone().ClientsConnected == 0 })
 }
 
 // startChild starts the service as a process, and ends it with the test.

@@ -68,6 +68,13 @@ func run() error {
 		return err
 	}
 	out := newDelivery(service.SecretProvider(), lc, waiting, told.Writable.Pipeline.Functions.MQTTExport.Parameters)
+	k, err := openKeeper(os.Args[1:])
+	if err != nil {
+		return err
+	}
+	if k != nil {
+		out.look = k.look
+	}
 	if err := service.ListenForCustomConfigChanges(&parameters{}, parametersSection, out.changed); err != nil {
 		return err
 	}

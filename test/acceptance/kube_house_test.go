@@ -76,7 +76,7 @@ func (s *service) joinCluster(tenant, name, kind string, latency float64, connec
 // finishes is completes with the patience that pulling up pods needs.
 func (s *service) finishes(operation string) {
 	s.t.Helper()
-	if o := s.ended(operation, 5*time.Minute); o.str("operationState") != "COMPLETED" {
+	if o := s.ended(operation, 10*time.Minute); o.str("operationState") != "COMPLETED" {
 		b, _ := json.MarshalIndent(o, "", " ")
 		s.t.Fatalf("%s ended %s:\n%s\n%s", operation, o.str("operationState"), tail(string(b)), pods())
 	}
@@ -169,7 +169,7 @@ func (s *service) namespace(cluster, sliceID string) string {
 // noNamespaces waits until no cluster holds anything of a slice.
 func (s *service) noNamespaces() {
 	s.t.Helper()
-	s.eventually(2*time.Minute, "nothing of a slice is left", func() error {
+	s.eventually(4*time.Minute, "nothing of a slice is left", func() error {
 		for _, c := range clusters {
 			ns, err := namespaces(c.name, "")
 			if err != nil {

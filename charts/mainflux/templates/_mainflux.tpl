@@ -99,14 +99,18 @@ email.tmpl: |
 # The services end at once without their stores; their images have no shell, so
 # this runs in the database's. Without a tool for it, a restart does the rest.
 wait.sh: |
-  until pg_isready -q -h "$DATABASE" -U postgres -d postgres; do sleep 1; done
-  for address in $STORES; do
-    host=${address%:*} port=${address#*:}
-    if command -v nc >/dev/null; then
-      until nc -z -w 1 "$host" "$port"; do sleep 1; done
+  there() {
+    if ! command -v timeout >/dev/null; then
+      return 0
     elif command -v bash >/dev/null; then
-      until bash -c "exec 3<>/dev/tcp/$host/$port" 2>/dev/null; do sleep 1; done
+      timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null
+    elif nc -h 2>&1 | grep -q -e -z; then
+      nc -z -w 1 "$1" "$2"
     fi
+  }
+  until pg_isready -q -t 3 -h "$DATABASE" -U postgres -d postgres; do sleep 1; done
+  for address in $STORES; do
+    until there "${address%:*}" "${address#*:}"; do sleep 1; done
   done
 {{- end }}
 
@@ -188,6 +192,9 @@ spec:
 {{ include "osmo.container" (dict "root" .root "image" .image) | indent 10 }}
           command:
 {{ toYaml .command | indent 12 }}
+          env:
+            # Found wherever an image has it, at the root as well.
+            - {name: PATH, value: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/"}
           ports:
             - {name: {{ .component }}, containerPort: {{ .port }}}
 {{ include "osmo.probes" (dict "check" (printf "tcpSocket: {port: %d}" (int .port))) | indent 10 }}

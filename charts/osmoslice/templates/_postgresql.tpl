@@ -11,10 +11,12 @@ start.sh: |
   set -eu
   data="$PGDATA"
   if [ ! -s "$data/PG_VERSION" ]; then
-    rm -rf "$data.new"
-    initdb -D "$data.new" --username=postgres --pwfile=/secrets/database \
+    new="$data.new"
+    # An image of nothing but PostgreSQL has neither: then in place.
+    if command -v rm >/dev/null && command -v mv >/dev/null; then rm -rf "$new"; else new="$data"; fi
+    initdb -D "$new" --username=postgres --pwfile=/secrets/database \
       --auth-local=trust --auth-host=scram-sha-256 --encoding=UTF8 --locale=C
-    mv "$data.new" "$data"
+    [ "$new" = "$data" ] || mv "$new" "$data"
   fi
   alone() {
     postgres --single -j -D "$data" postgres >/dev/null
@@ -44,7 +46,7 @@ passwd: |
 {{- end }}
 
 {{- define "osmo.postgresql.path" -}}
-/usr/local/bin:/usr/lib/postgresql/18/bin:/usr/lib/postgresql/17/bin:/usr/lib/postgresql/16/bin:/usr/lib/postgresql/15/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin
+/usr/local/bin:/usr/lib/postgresql/18/bin:/usr/lib/postgresql/17/bin:/usr/lib/postgresql/16/bin:/usr/lib/postgresql/15/bin:/usr/libexec/postgresql17:/usr/libexec/postgresql16:/usr/libexec/postgresql15:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin:/
 {{- end }}
 
 {{- define "osmo.postgresql" -}}

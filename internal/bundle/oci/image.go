@@ -35,13 +35,14 @@ type Spec struct {
 
 // A File is one entry of the image's only layer. Parent folders come by
 // themselves (0755, root); a File with Dir set makes one with its own mode and
-// owner.
+// owner, one with Link a symbolic link.
 type File struct {
 	Path     string // absolute, in the image
 	Source   string // file on this machine; else Content
 	Content  []byte
 	Dir      bool
-	Mode     int64 // permission bits; 0 is 0644, for a folder 0755
+	Link     string // what a symbolic link at Path points to
+	Mode     int64  // permission bits; 0 is 0644, for a folder 0755
 	UID, GID int
 }
 
@@ -137,6 +138,13 @@ func packFile(w *tar.Writer, f File, modified time.Time) error {
 		if h.Mode == 0 {
 			h.Mode = 0o755
 		}
+		return w.WriteHeader(h)
+	}
+	if f.Link != "" {
+		if f.Source != "" || len(f.Content) > 0 {
+			return errors.New("a link has no content")
+		}
+		h.Typeflag, h.Linkname, h.Mode = tar.TypeSymlink, f.Link, 0o777
 		return w.WriteHeader(h)
 	}
 	content := f.Content

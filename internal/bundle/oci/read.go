@@ -13,6 +13,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -21,19 +22,26 @@ type Archive struct {
 	file  *os.File
 	blobs map[string]span // by path in the archive
 	index v1.IndexManifest
+	// Of an archive of "docker save": what it holds, and its entries when there is
+	// no layout of OCI beside it.
+	docker        tarball.Manifest
+	dockerEntried []Entry
 }
 
 type span struct{ offset, size int64 }
 
 // An Entry is one image of an archive.
 type Entry struct {
-	Name       string // full name; empty when the archive says none
+	Name       string // full name; empty when the archive says none, or no more than a tag
+	Tag        string // the tag, when it says that alone
 	Digest     v1.Hash
 	descriptor v1.Descriptor
 	archive    *Archive
+	image      v1.Image // of an archive without a layout of OCI
 }
 
-// OpenArchive reads what an archive holds.
+// OpenArchive reads what an archive holds: a layout of OCI, or what "docker save"
+// writes.
 func OpenArchive(file string) (*Archive, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -55,14 +63,12 @@ func (a *Archive) Entries() []Entry {
 	var all []Entry
 	for _, d := range a.index.Manifests {
 		n := d.Annotations[nameAnnotation]
-		if n == "" {
+		if n == "" && !tagOnly(d.Annotations[refAnnotation]) {
 			n = d.Annotations[refAnnotation]
 		}
-		if full, err := FullName(n); n != "" && err == nil {
-			n = full
-		}
-		all = append(all, Entry{Name: n, Digest: d.Digest, descriptor: d, archive: a})
+		all = append(all, Entry{Name: fullOr(n), Tag: tagOf(d.Annotations[refAnnotation]), Digest: d.Digest, descriptor: d, archive: a})
 	}
+	all = append(all, a.dockerEntried...)
 	slices.SortStableFunc(all, func(x, y Entry) int { return bytes.Compare([]byte(x.Name), []byte(y.Name)) })
 	return all
 }
@@ -70,6 +76,9 @@ func (a *Archive) Entries() []Entry {
 // Index is the image as an index over its platforms, also where the archive
 // keeps a single image.
 func (e Entry) Index() (v1.ImageIndex, error) {
+	if e.image != nil {
+		return Join(e.image)
+	}
 	if e.descriptor.MediaType.IsIndex() {
 		return e.archive.imageIndex(e.Digest)
 	}
@@ -140,11 +149,23 @@ func (a *Archive) scan() error {
 		}
 		a.blobs[path.Clean(h.Name)] = span{offset, h.Size}
 	}
+	var err error
+	if a.docker, err = a.dockerImages(); err != nil {
+		return err
+	}
+	if _, ok := a.blobs["index.json"]; !ok && a.docker != nil {
+		a.dockerEntried, err = a.dockerEntries()
+		return err
+	}
 	raw, err := a.read("index.json")
 	if err != nil {
-		return fmt.Errorf("not an OCI image layout: %w", err)
+		return fmt.Errorf("neither an OCI image layout nor an archive of docker save: %w", err)
 	}
-	return json.Unmarshal(raw, &a.index)
+	if err := json.Unmarshal(raw, &a.index); err != nil {
+		return fmt.Errorf("index.json: %w", err)
+	}
+	a.nameless()
+	return nil
 }
 
 func (a *Archive) open(name string) (*io.SectionReader, error) {

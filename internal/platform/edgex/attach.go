@@ -24,11 +24,6 @@ const (
 // is detached: the keeper takes no empty values.
 const nowhere = "none"
 
-type exportSecret struct {
-	Username string `json:"username"`
-	Password string `json:"password"`
-}
-
 type exportParameters struct {
 	BrokerAddress string `json:"BrokerAddress"`
 	Topic         string `json:"Topic"`
@@ -61,10 +56,10 @@ func (g *Gateway) Attach(ctx context.Context, a platform.Access, u platform.Upli
 	if err != nil {
 		return err
 	}
-	if err := g.put(ctx, a, secretKey, exportSecret{u.Username, u.Password}); err != nil {
+	if err := g.putSecret(ctx, a, u.Username, u.Password); err != nil {
 		return err
 	}
-	return g.put(ctx, a, parametersKey, p)
+	return g.put(ctx, a, parametersKey+"?flatten=true", p)
 }
 
 // Detach has the export service keep what it gets, and forget the server and its
@@ -74,10 +69,21 @@ func (g *Gateway) Detach(ctx context.Context, a platform.Access) error {
 	if err != nil || !there {
 		return err
 	}
-	if err := g.put(ctx, a, parametersKey, exportParameters{nowhere, nowhere, nowhere, nowhere}); err != nil {
+	if err := g.put(ctx, a, parametersKey+"?flatten=true", exportParameters{nowhere, nowhere, nowhere, nowhere}); err != nil {
 		return err
 	}
-	return g.put(ctx, a, secretKey, exportSecret{nowhere, nowhere})
+	return g.putSecret(ctx, a, nowhere, nowhere)
+}
+
+// putSecret writes one key after the other. The keeper tells services of a change
+// under the key that was written, and they take no notice of a key that they do
+// not find with that value: of an object that was spread over several keys, only
+// who watches exactly its key learns, as the export does its parameters.
+func (g *Gateway) putSecret(ctx context.Context, a platform.Access, username, password string) error {
+	if err := g.put(ctx, a, secretKey+"/username", username); err != nil {
+		return err
+	}
+	return g.put(ctx, a, secretKey+"/password", password)
 }
 
 // exportStarted reports whether the service's settings are in the keeper.
@@ -86,10 +92,10 @@ func (g *Gateway) exportStarted(ctx context.Context, a platform.Access) (bool, e
 	return o.Status == http.StatusOK, err
 }
 
-// put writes the members of value below a key.
+// put writes a key, or with ?flatten=true the members of value below it.
 func (g *Gateway) put(ctx context.Context, a platform.Access, key string, value any) error {
 	_, _, err := g.want(ctx, a, httpcall.Call{
-		Endpoint: "keeper", Method: http.MethodPut, Path: key + "?flatten=true", Body: map[string]any{"value": value},
+		Endpoint: "keeper", Method: http.MethodPut, Path: key, Body: map[string]any{"value": value},
 	})
 	return err
 }

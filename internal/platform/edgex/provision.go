@@ -42,6 +42,9 @@ func (g *Gateway) batch(ctx context.Context, a platform.Access, devices []platfo
 	if len(open) == 0 {
 		return nil
 	}
+	if err := g.registered(ctx, a, pairs, open); err != nil {
+		return err
+	}
 	made, err := g.post(ctx, a, "/api/v3/deviceprofile", profiles)
 	if err != nil {
 		return err
@@ -81,6 +84,32 @@ func (g *Gateway) batch(ctx context.Context, a platform.Access, devices []platfo
 				return err
 			}
 			results[i].Err = err
+		}
+	}
+	return nil
+}
+
+// registered waits until metadata knows the device services that are needed. To
+// make profiles before, and to take them back when the devices are refused, would
+// end services that start: a profile's removal reaches them before they are ready
+// for it.
+func (g *Gateway) registered(ctx context.Context, a platform.Access, pairs []pair, which []int) error {
+	known := map[string]bool{}
+	for _, i := range which {
+		service := pairs[i].device.Device.ServiceName
+		if known[service] {
+			continue
+		}
+		known[service] = true
+		err := g.client.Patiently(ctx, func(ctx context.Context) error {
+			o, _, err := g.want(ctx, a, httpcall.Call{Endpoint: "metadata", Method: http.MethodGet, Path: byName("deviceservice", service)}, http.StatusNotFound)
+			if err == nil && o.Status == http.StatusNotFound {
+				return httpcall.Passing(fault.New(fault.Unavailable, "%s's metadata does not know %s yet", product, service))
+			}
+			return err
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

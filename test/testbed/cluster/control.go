@@ -145,6 +145,14 @@ func (c *Client) LoadImages(ctx context.Context, files []string, clusters ...str
 			return err
 		}
 	}
+	work, err := os.MkdirTemp("", "testbed-images-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	if absolute, err = importable(work, absolute); err != nil {
+		return err
+	}
 	return c.call(ctx, "images", imagesRequest{absolute, clusters}, nil)
 }
 

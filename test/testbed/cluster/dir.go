@@ -15,6 +15,7 @@ import (
 //	keeper.json          the processes, while it runs
 //	control.sock         the supervisor's socket
 //	kubeconfig/NAME      of each cluster, and "all" with a context for each
+//	images/              archives of other tools, made importable
 //	log/NODE/*.log       of every component
 //	node/NODE/           a node's containers, volumes and store
 //	pki/NAME/            a cluster's keys

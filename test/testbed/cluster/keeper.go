@@ -144,7 +144,7 @@ func (d Dir) remove() error {
 
 // removeBut deletes what a bed wrote but one thing.
 func (d Dir) removeBut(kept string) error {
-	for _, name := range []string{"bed.json", "keeper.json", "control.sock", "kubeconfig", "log", "node", "pki", "bin"} {
+	for _, name := range []string{"bed.json", "keeper.json", "control.sock", "kubeconfig", "log", "node", "pki", "bin", "images"} {
 		if name == kept {
 			continue
 		}

@@ -77,7 +77,11 @@ func (o Options) prepare() error {
 	if err := os.Symlink("kubernetes", o.Dir.join("bin", "kubectl")); err != nil {
 		return err
 	}
-	return writeJSON(o.Dir.join("bed.json"), Bed{Clusters: o.Clusters, Kubernetes: o.Kubernetes, Images: o.Images})
+	images, err := importable(o.Dir.join("images"), o.Images)
+	if err != nil {
+		return err
+	}
+	return writeJSON(o.Dir.join("bed.json"), Bed{Clusters: o.Clusters, Kubernetes: o.Kubernetes, Images: images})
 }
 
 // place puts a program somewhere by a link, or by a copy across file systems.
@@ -195,7 +199,7 @@ func (o Options) writeKubeconfigs() error {
 	return clientcmd.WriteToFile(*all, o.Dir.Kubeconfig("all"))
 }
 
-// Archives are the OCI archives of a folder, sorted; none for an empty name.
+// Archives are the archives of a folder, sorted; none for an empty name.
 func Archives(folder string) ([]string, error) {
 	if folder == "" {
 		return nil, nil

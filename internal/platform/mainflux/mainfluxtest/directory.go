@@ -45,8 +45,11 @@ func (f *Fake) usersAPI() http.Handler {
 			refuse(w, http.StatusForbidden, wrongCredentials)
 			return
 		}
-		token := "eyJ" + newID()
-		f.tokens[token] = in.Email
+		token, err := f.peers.Issue(in.Email)
+		if err != nil {
+			refuse(w, http.StatusInternalServerError, err.Error())
+			return
+		}
 		answer(w, http.StatusCreated, map[string]string{"token": token})
 	})
 	return m
@@ -59,8 +62,8 @@ func (f *Fake) thingsAPI() http.Handler {
 		m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			owner, ok := f.tokens[r.Header.Get("Authorization")]
-			if !ok {
+			owner, err := f.peers.Owner(r.Header.Get("Authorization"))
+			if err != nil {
 				refuse(w, http.StatusUnauthorized, wrongCredentials)
 				return
 			}

@@ -42,6 +42,23 @@ type Options struct {
 	AdminEmail, AdminPassword string
 	// Wrap stands before every service; nil: nothing.
 	Wrap func(http.Handler) http.Handler
+	// Peers are the services that run elsewhere; nil: all of it is here.
+	Peers Peers
+}
+
+// Peers answer for the services of an instance that is spread over processes.
+type Peers interface {
+	// Issue makes a token for a user; Owner answers whose a token is.
+	Issue(email string) (token string, err error)
+	Owner(token string) (email string, err error)
+	// Thing answers the thing with a key; Access does if it is linked to the
+	// channel as well.
+	Thing(key string) (id string, err error)
+	Access(key, channel string) (id string, err error)
+	// Keep takes a message; Kept answers a channel's readings, as the reader
+	// words them.
+	Keep(m Message) error
+	Kept(channel string) ([]Reading, error)
 }
 
 // Fake is a running one.
@@ -49,6 +66,7 @@ type Fake struct {
 	endpoints map[string]string
 	broker    *mqtt.Broker
 	servers   []*http.Server
+	peers     Peers
 
 	mu       sync.Mutex
 	users    map[string]string // e-mail to password
@@ -57,7 +75,7 @@ type Fake struct {
 	channels map[string]*channel
 	order    []string // ids in the order they were made
 	links    map[string]bool
-	messages []message
+	messages []Reading
 }
 
 type thing struct {
@@ -75,23 +93,43 @@ type channel struct {
 	owner    string
 }
 
+// Unserved makes one that listens nowhere: Handler and MQTT give its services.
+func Unserved(o Options) *Fake {
+	f := &Fake{
+		endpoints: map[string]string{}, users: map[string]string{}, tokens: map[string]string{},
+		things: map[string]*thing{}, channels: map[string]*channel{}, links: map[string]bool{}, peers: o.Peers,
+	}
+	if o.AdminEmail != "" {
+		f.users[o.AdminEmail] = o.AdminPassword
+	}
+	if f.peers == nil {
+		f.peers = (*alone)(f)
+	}
+	return f
+}
+
+// Handler answers the HTTP side of users, things, http or reader.
+func (f *Fake) Handler(service string) http.Handler {
+	return map[string]func() http.Handler{
+		"users": f.usersAPI, "things": f.thingsAPI, "http": f.httpAPI, "reader": f.readerAPI,
+	}[service]()
+}
+
+// MQTT is what decides about MQTT.
+func (f *Fake) MQTT() mqtt.Handler { return (*mqttAdapter)(f) }
+
 // New starts one.
 func New(o Options) (*Fake, error) {
 	if o.Host == "" {
 		o.Host = "127.0.0.1"
 	}
-	f := &Fake{
-		endpoints: map[string]string{}, users: map[string]string{}, tokens: map[string]string{},
-		things: map[string]*thing{}, channels: map[string]*channel{}, links: map[string]bool{},
-	}
-	if o.AdminEmail != "" {
-		f.users[o.AdminEmail] = o.AdminPassword
-	}
+	f := Unserved(o)
 	for _, s := range []struct {
 		name string
 		port int
 		on   http.Handler
-	}{{"users", 8180, f.usersAPI()}, {"things", 8182, f.thingsAPI()}, {"http", 8185, f.httpAPI()}, {"reader", 9204, f.readerAPI()}} {
+	}{{name: "users", port: 8180}, {name: "things", port: 8182}, {name: "http", port: 8185}, {name: "reader", port: 9204}} {
+		s.on = f.Handler(s.name)
 		if o.Wrap != nil {
 			s.on = o.Wrap(s.on)
 		}
@@ -107,7 +145,7 @@ func New(o Options) (*Fake, error) {
 	if o.OwnPorts {
 		port = 1883
 	}
-	broker, err := mqtt.NewBroker(mqtt.Options{Address: net.JoinHostPort(o.Host, strconv.Itoa(port)), Handler: (*mqttAdapter)(f)})
+	broker, err := mqtt.NewBroker(mqtt.Options{Address: net.JoinHostPort(o.Host, strconv.Itoa(port)), Handler: f.MQTT()})
 	if err != nil {
 		_ = f.Close()
 		return nil, err

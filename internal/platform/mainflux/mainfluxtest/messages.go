@@ -13,8 +13,16 @@ import (
 	"github.com/osmoslice/osmoslice/internal/senml"
 )
 
-// message is one reading as the reader answers it.
-type message struct {
+// Message is what a thing sent to a channel.
+type Message struct {
+	Channel   string `json:"channel"`
+	Publisher string `json:"publisher"`
+	Protocol  string `json:"protocol"`
+	Payload   []byte `json:"payload"`
+}
+
+// Reading is one value as the reader answers it.
+type Reading struct {
 	Channel   string   `json:"channel"`
 	Publisher string   `json:"publisher"`
 	Protocol  string   `json:"protocol"`
@@ -27,27 +35,19 @@ type message struct {
 	Data      *string  `json:"data_value,omitempty"`
 }
 
-// holder answers the thing that has a key and a link to the channel.
-func (f *Fake) holder(key, channel string) *thing {
-	for _, t := range f.things {
-		if t.Key == key && key != "" && f.links[linked(channel, t.ID)] {
-			return t
-		}
-	}
-	return nil
-}
-
-// store is the writer: it drops what is no SenML, without telling the sender.
-func (f *Fake) store(channel, publisher, protocol string, payload []byte) {
-	pack, err := senml.DecodeJSON(payload, senml.Limits{})
+// Readings is the writer: it makes readings of a message of SenML, and nothing
+// of any other, without telling the sender.
+func Readings(m Message) []Reading {
+	pack, err := senml.DecodeJSON(m.Payload, senml.Limits{})
 	if err != nil {
-		return
+		return nil
 	}
 	if pack, err = senml.Resolve(pack, time.Now()); err != nil {
-		return
+		return nil
 	}
+	var all []Reading
 	for _, r := range pack {
-		m := message{Channel: channel, Publisher: publisher, Protocol: protocol, Name: r.Name, Unit: r.Unit, Time: r.Time}
+		m := Reading{Channel: m.Channel, Publisher: m.Publisher, Protocol: m.Protocol, Name: r.Name, Unit: r.Unit, Time: r.Time}
 		switch v := r.Value.Any().(type) {
 		case float64:
 			m.Value = &v
@@ -59,8 +59,9 @@ func (f *Fake) store(channel, publisher, protocol string, payload []byte) {
 			text := base64.RawURLEncoding.EncodeToString(v)
 			m.Data = &text
 		}
-		f.messages = append(f.messages, m)
+		all = append(all, m)
 	}
+	return all
 }
 
 func (f *Fake) httpAPI() http.Handler {
@@ -70,12 +71,11 @@ func (f *Fake) httpAPI() http.Handler {
 		body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		t := f.holder(r.Header.Get("Authorization"), r.PathValue("id"))
-		if t == nil || err != nil {
+		id, denied := f.peers.Access(r.Header.Get("Authorization"), r.PathValue("id"))
+		if denied != nil || err != nil || f.peers.Keep(Message{r.PathValue("id"), id, "http", body}) != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		f.store(r.PathValue("id"), t.ID, "http", body)
 		w.WriteHeader(http.StatusAccepted)
 	})
 	return m
@@ -87,18 +87,15 @@ func (f *Fake) readerAPI() http.Handler {
 	m.HandleFunc("GET /channels/{id}/messages", func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		if f.holder(r.Header.Get("Authorization"), r.PathValue("id")) == nil {
+		_, denied := f.peers.Access(r.Header.Get("Authorization"), r.PathValue("id"))
+		kept, err := f.peers.Kept(r.PathValue("id"))
+		if denied != nil || err != nil {
 			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
 		name := r.URL.Query().Get("name")
-		all := []message{}
-		for _, m := range f.messages {
-			if m.Channel == r.PathValue("id") && (name == "" || m.Name == name) {
-				all = append(all, m)
-			}
-		}
-		slices.SortStableFunc(all, func(a, b message) int {
+		all := slices.DeleteFunc(append([]Reading{}, kept...), func(m Reading) bool { return name != "" && m.Name != name })
+		slices.SortStableFunc(all, func(a, b Reading) int {
 			switch {
 			case a.Time > b.Time:
 				return -1
@@ -113,7 +110,7 @@ func (f *Fake) readerAPI() http.Handler {
 }
 
 // messagePage has the reader's envelope, which names the filter.
-func (f *Fake) messagePage(w http.ResponseWriter, r *http.Request, name string, all []message) {
+func (f *Fake) messagePage(w http.ResponseWriter, r *http.Request, name string, all []Reading) {
 	var in struct{ Offset, Limit int }
 	in.Limit = 10
 	for k, to := range map[string]*int{"offset": &in.Offset, "limit": &in.Limit} {
@@ -137,13 +134,13 @@ func (f *Fake) messagePage(w http.ResponseWriter, r *http.Request, name string, 
 type mqttAdapter Fake
 
 // Authenticate lets everybody in; a wrong key shows at the first publish, as the
-// real adapter ends such connections without a word.
+// real adapter ends such connections without a word. The principal is the key.
 func (a *mqttAdapter) Authenticate(c mqtt.Connect) (string, bool) {
 	f := (*Fake)(a)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if t := f.things[c.Username]; t != nil && t.Key == string(c.Password) {
-		return t.ID, true
+	if id, err := f.peers.Thing(string(c.Password)); err == nil && id == c.Username {
+		return string(c.Password), true
 	}
 	return "nobody", true
 }
@@ -155,7 +152,8 @@ func (a *mqttAdapter) Authorize(principal string, kind mqtt.Access, topic string
 	f := (*Fake)(a)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.links[linked(channelOf(topic), principal)]
+	_, err := f.peers.Access(principal, channelOf(topic))
+	return err == nil
 }
 
 func channelOf(topic string) string {
@@ -170,12 +168,12 @@ func (a *mqttAdapter) Publish(m mqtt.Message, done func(mqtt.Outcome)) {
 	f := (*Fake)(a)
 	f.mu.Lock()
 	at := channelOf(m.Topic)
-	ok := at != "" && f.links[linked(at, m.Principal)]
-	if ok {
-		f.store(at, m.Principal, "mqtt", m.Payload)
+	id, err := f.peers.Access(m.Principal, at)
+	if err == nil {
+		err = f.peers.Keep(Message{at, id, "mqtt", m.Payload})
 	}
 	f.mu.Unlock()
-	if ok {
+	if err == nil {
 		done(mqtt.Relay)
 	} else {
 		done(mqtt.Abort)
