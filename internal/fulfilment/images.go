@@ -51,8 +51,23 @@ type imageQuestion struct {
 
 // surveys are what is remembered.
 type surveys struct {
-	mu    sync.Mutex
-	known map[surveyKey]survey
+	mu     sync.Mutex
+	known  map[surveyKey]survey
+	asking map[surveyKey]chan struct{} // closed when the answer is there
+}
+
+// begin takes a question, or answers what to wait for: another asks it already.
+func (m *surveys) begin(k surveyKey) (asked <-chan struct{}, mine bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c := m.asking[k]; c != nil {
+		return c, false
+	}
+	if m.asking == nil {
+		m.asking = map[surveyKey]chan struct{}{}
+	}
+	m.asking[k] = make(chan struct{})
+	return nil, true
 }
 
 func (m *surveys) get(k surveyKey) (survey, bool) {
@@ -73,6 +88,10 @@ func (m *surveys) put(k surveyKey, a survey) {
 		m.known = map[surveyKey]survey{}
 	}
 	m.known[k] = a
+	if c := m.asking[k]; c != nil {
+		close(c)
+		delete(m.asking, k)
+	}
 }
 
 // teller is the driver of an infrastructure, if it can tell of images.
@@ -185,7 +204,15 @@ func (s *Service) survey(ctx context.Context, questions []imageQuestion) {
 	slots := make(chan struct{}, askSideBySide)
 	var asked sync.WaitGroup
 	for k, pack := range distinct {
+		other, mine := s.surveys.begin(k)
 		asked.Go(func() {
+			if !mine {
+				select {
+				case <-other:
+				case <-ctx.Done():
+				}
+				return
+			}
 			select {
 			case slots <- struct{}{}:
 				defer func() { <-slots }()
