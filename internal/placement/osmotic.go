@@ -7,6 +7,10 @@ import (
 	"github.com/osmoslice/osmoslice/internal/topology"
 )
 
+// proofSites is up to how many sites of all units together the default strategy
+// searches for a proof: what a slice costs to place must not grow with all there is.
+const proofSites = 16_000
+
 // exactUnits is up to how many units the default strategy proves its optimum.
 const exactUnits = 20
 
@@ -22,7 +26,7 @@ func osmotic(s *search) {
 // close proves a small problem's optimum: first over the units that need a
 // node, and only if that does not settle it over all.
 func (s *search) close() {
-	if len(s.elems) == 0 || len(s.elems) > exactUnits || !s.gapOpen() {
+	if len(s.elems) == 0 || len(s.elems) > exactUnits || s.candidateCount() > proofSites || !s.gapOpen() {
 		return
 	}
 	if s.anyHeld() && !s.opts.Replace && (!s.proveFewest() || !s.gapOpen()) {

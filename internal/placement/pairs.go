@@ -115,8 +115,16 @@ func (s *search) readPair(p *pairState, from, to, at int32) {
 
 // carries reports whether a pair takes one more flow.
 func (s *search) carries(from, to int32, f *flow) bool {
-	p := s.pairNow(from, to)
-	return p.allows(f) && p.free >= f.kbit
+	i, found := s.pairs.find(pairKey(from, to))
+	switch {
+	case found:
+		p := &s.pairs.list[s.pairs.slots[i].at]
+		return p.allows(f) && p.free >= f.kbit
+	case !s.others && !s.opts.FactsAreFree: // the whole link is there
+		return s.snap.Carries(from, to, f.maxLatency, f.maxLoss, f.kbit+s.opts.Headroom.BandwidthKbit)
+	}
+	s.readPair(&s.glance, from, to, noRow)
+	return s.glance.allows(f) && s.glance.free >= f.kbit
 }
 
 // pairNow is the state of a pair that is only looked at. One that nothing has been
@@ -132,6 +140,9 @@ func (s *search) pairNow(from, to int32) *pairState {
 // couldCarry reports whether a pair could take a flow if no other flow of the given
 // demands was on it.
 func (s *search) couldCarry(from, to int32, f *flow) bool {
+	if !s.others && !s.opts.FactsAreFree {
+		return s.snap.Carries(from, to, f.maxLatency, f.maxLoss, f.kbit+s.opts.Headroom.BandwidthKbit)
+	}
 	p := s.pairNow(from, to)
 	return p.allows(f) && (s.opts.FactsAreFree || p.cap-p.others-s.opts.Headroom.BandwidthKbit >= f.kbit)
 }

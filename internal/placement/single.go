@@ -1,15 +1,22 @@
 package placement
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // noteSingle notes the units of which exactly one has to move, when that is all
-// there is to decide: one clash, or one node that a single unit's leaving
-// relieves.
+// there is to decide: clashes that each of them settles, or one node that a single
+// unit's leaving relieves.
 func (s *search) noteSingle(clashes []clash, over []int32) {
 	s.single = s.single[:0]
 	switch {
-	case len(clashes) == 1 && len(over) == 0:
-		s.single = append(s.single, clashes[0].elems...)
+	case len(clashes) > 0 && len(over) == 0:
+		for _, k := range clashes[0].elems {
+			if !slices.ContainsFunc(clashes[1:], func(c clash) bool { return !slices.Contains(c.elems, k) }) {
+				s.single = append(s.single, k)
+			}
+		}
 	case len(clashes) == 0 && len(over) == 1:
 		if fewest, _ := s.fewest(over[0]); fewest != 1 {
 			return

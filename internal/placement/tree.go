@@ -179,7 +179,7 @@ func (g *grove) jointOf(child, parent int32) (j joint) {
 }
 
 // glances is how many links are looked at in the time of one step.
-const glances = 10
+const glances = 13
 
 // carriesAll reports whether a pair takes what goes in one direction.
 func (g *grove) carriesAll(from, to int32, way *direction) bool {

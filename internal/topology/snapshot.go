@@ -204,6 +204,7 @@ func (s *Snapshot) Path(i, j int32) (p Path, ok bool) {
 // for a search that asks about very many.
 func (s *Snapshot) Carries(i, j int32, latency, loss float64, kbit int64) bool {
 	a := s.at(i)
+	kbit = min(kbit, Infinite) // what has no limit carries all
 	if r := a.row; r != nil && r.dense && int(j) < len(r.val) && r.loss == nil {
 		if x := &r.val[j]; x.kbit != 0 {
 			return x.kbit > kbit && x.latency <= latency && a.node != nil && s.at(j).node != nil

@@ -258,3 +258,45 @@ func TestIDsOfLaterNodes(t *testing.T) {
 		}
 	}
 }
+
+// Carries answers as Path would, whether a row is dense or not, down or lossy.
+func TestCarriesIsPath(t *testing.T) {
+	var nodes []Node
+	var links []Link
+	for i := range 40 {
+		nodes = append(nodes, Node{ID: fmt.Sprint(i), Kind: Fog})
+		for j := range 40 {
+			if i != j && (i%3 > 0 || j == 7) {
+				links = append(links, Link{From: fmt.Sprint(i), To: fmt.Sprint(j), LatencyMS: float64(i + j), BandwidthKbit: int64(100 * (j % 5)), Loss: float64(i%3-1) / 8 * float64(j%2), Down: j%11 == 0})
+			}
+		}
+	}
+	links[len(links)-1].BandwidthKbit = Infinite
+	for k := range links {
+		links[k].Loss = max(links[k].Loss, 0)
+	}
+	s, err := New(nil, nil, nodes, links)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err = s.Apply(Delta{RemoveNodes: []string{"5"}}); err != nil {
+		t.Fatal(err)
+	}
+	yes := 0
+	for i := range int32(40) {
+		for j := range int32(40) {
+			for _, kbit := range []int64{0, 200, Infinite + 1} {
+				p, ok := s.Path(i, j)
+				want := ok && p.LatencyMS <= 50 && p.Loss <= 0.1 && (p.BandwidthKbit >= kbit || p.BandwidthKbit >= Infinite)
+				if got := s.Carries(i, j, 50, 0.1, kbit); i != j && got != want {
+					t.Fatalf("%d to %d, %d kbit/s: %v, the path is %+v %v", i, j, kbit, got, p, ok)
+				} else if got {
+					yes++
+				}
+			}
+		}
+	}
+	if yes == 0 {
+		t.Error("nothing is carried")
+	}
+}
