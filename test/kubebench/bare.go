@@ -37,7 +37,7 @@ type recorded struct {
 
 // record orders a slice and remembers what it is made of.
 func (s *service) record(ctx context.Context) ([]recorded, error) {
-	id, err := s.order(ctx, "recorded", compared)
+	id, err := s.order(ctx, "recorded", soon, compared)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +182,7 @@ func (s *service) bareDown(ctx context.Context, namespace string) error {
 			return err
 		}
 	}
-	return until(ctx, 5*time.Minute, func() error {
+	return until(ctx, 5*time.Minute, soon, func() error {
 		left, err := s.namespaces(ctx, "kubernetes.io/metadata.name="+namespace)
 		if err == nil && left > 0 {
 			err = fmt.Errorf("namespace %s is not gone", namespace)
