@@ -39,6 +39,8 @@ step race race
 # A module of its own: the SDK's graph stays out of ours.
 senml_export() { (cd cmd/edgex-senml-export && go vet ./... && tests ./...); }
 step senml-export senml_export
+standin() { (cd test/standin/programs && go vet ./...); } # likewise
+step standin standin
 step e2e-smoke test/e2e.sh '^TestKubeSmoke$'
 [ $failed = 0 ] && echo "all tests passed"
 exit $failed
