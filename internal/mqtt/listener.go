@@ -69,11 +69,18 @@ func (l *listener) serve(nc net.Conn, establish listeners.EstablishFn) {
 	l.broker.options.Log.Debug("mqtt connection ended", "principal", c.principal, "remote", nc.RemoteAddr().String(), "error", err)
 }
 
-// Close stops accepting and closes the clients.
-func (l *listener) Close(closeClients listeners.CloseFn) {
-	if l.ended.CompareAndSwap(false, true) {
-		l.inner.Close()
-		closeClients(l.ID())
+// Close stops accepting and closes the clients. What mochi gives for the latter
+// read-locks its clients twice (Clients.GetByListener of v2.7.9) and hangs for
+// ever when a client leaves in between.
+func (l *listener) Close(listeners.CloseFn) {
+	if !l.ended.CompareAndSwap(false, true) {
+		return
+	}
+	l.inner.Close()
+	for _, c := range l.broker.server.Clients.GetAll() {
+		if c.Net.Listener == l.ID() && !c.Closed() {
+			_ = l.broker.server.DisconnectClient(c, packets.ErrServerShuttingDown)
+		}
 	}
 }
 

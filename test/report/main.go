@@ -83,11 +83,27 @@ func (t *tally) pack(e event, key string) {
 	switch e.Action {
 	case "fail":
 		t.failed++
+		for _, under := range t.underWay(e.Package) { // a panic or a timeout is told there
+			fmt.Fprint(t.out, strings.Join(t.lines[under], ""))
+			delete(t.lines, under)
+		}
 		fmt.Fprint(t.out, strings.Join(t.lines[key], ""))
 		fmt.Fprintf(t.out, "FAIL %s %.1f s\n", e.Package, e.Elapsed)
 	case "pass":
 		fmt.Fprintf(t.out, "ok   %s %.1f s\n", e.Package, e.Elapsed)
 	}
+}
+
+// underWay are the tests of a package that have not ended.
+func (t *tally) underWay(pack string) []string {
+	var keys []string
+	for key := range t.lines {
+		if test, ok := strings.CutPrefix(key, pack+" "); ok && test != "" {
+			keys = append(keys, key)
+		}
+	}
+	sort.Strings(keys)
+	return keys
 }
 
 // reason is what a test said when it skipped itself.
