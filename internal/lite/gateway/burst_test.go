@@ -31,7 +31,7 @@ func TestManyCommandsToOneDevice(t *testing.T) {
 			}
 			var earlier int
 			if _, err := fmt.Sscan(value, &earlier); err != nil || earlier > next {
-				t.Fatalf("command %s came before %d", value, next)
+				t.Fatalf("command %s came before %d (dropped on the way: %d)", value, next, g.DroppedCommands())
 			}
 		case <-deadline:
 			t.Fatalf("%d of %d commands came", next, many)

@@ -59,6 +59,7 @@ func (g *Gateway) push(name string) {
 	if d == nil {
 		return
 	}
+	defer g.flights.turn(name)()
 	pending := g.registry.pending(name)
 	if len(pending) == 0 {
 		return
@@ -71,10 +72,7 @@ func (g *Gateway) push(name string) {
 		if broker == nil {
 			return
 		}
-		for _, c := range pending {
-			if !g.flights.begin(name, c.ID, time.Now()) {
-				continue
-			}
+		for _, c := range g.flights.begin(name, pending, time.Now()) {
 			topic := "devices/" + name + "/commands/" + c.Resource
 			if err := broker.Publish(topic, c.text(), 1, c.ID); err != nil {
 				g.log.Warn("command", "id", c.ID, "error", err)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"hash/maphash"
 	"maps"
 	"sync"
 	"time"
@@ -18,13 +19,27 @@ const (
 type flights struct {
 	mu   sync.Mutex
 	sent map[string]map[string]time.Time // by device and command
+
+	seed  maphash.Seed
+	turns [64]sync.Mutex // by device
 }
 
-func newFlights() *flights { return &flights{sent: map[string]map[string]time.Time{}} }
+func newFlights() *flights {
+	return &flights{sent: map[string]map[string]time.Time{}, seed: maphash.MakeSeed()}
+}
 
-// begin reports whether a command is to be sent now: it is not on its way, and
-// not too many others are.
-func (f *flights) begin(device, id string, now time.Time) bool {
+// turn lets one at a time choose and send commands for a device: they leave in
+// order. The answer ends it.
+func (f *flights) turn(device string) (end func()) {
+	m := &f.turns[maphash.String(f.seed, device)%uint64(len(f.turns))]
+	m.Lock()
+	return m.Unlock
+}
+
+// begin answers which of a device's pending commands, the oldest first, are to
+// be sent now: those not on their way, as long as not too many are. It is called
+// in the device's turn.
+func (f *flights) begin(device string, pending []Command, now time.Time) (out []Command) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	sent := f.sent[device]
@@ -33,11 +48,17 @@ func (f *flights) begin(device, id string, now time.Time) bool {
 		f.sent[device] = sent
 	}
 	maps.DeleteFunc(sent, func(_ string, at time.Time) bool { return now.Sub(at) > repeatAfter })
-	if _, ok := sent[id]; ok || len(sent) >= flightWindow {
-		return false
+	for _, c := range pending {
+		if _, ok := sent[c.ID]; ok {
+			continue
+		}
+		if len(sent) >= flightWindow {
+			break // a later one must not overtake it
+		}
+		sent[c.ID] = now
+		out = append(out, c)
 	}
-	sent[id] = now
-	return true
+	return out
 }
 
 // end forgets a command that arrived or is over.
