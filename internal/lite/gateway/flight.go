@@ -9,8 +9,9 @@ import (
 
 const (
 	// flightWindow bounds the commands published to a device and not yet
-	// acknowledged: below what the broker keeps for a subscriber.
-	flightWindow = 32
+	// acknowledged: well below what the broker keeps for a subscriber, also when
+	// what was on its way is sent again because the device subscribed anew.
+	flightWindow = 16
 	// repeatAfter is when a command that was not acknowledged is sent again.
 	repeatAfter = 4 * time.Second
 )
