@@ -281,7 +281,11 @@ func (s *shim) stop(grace time.Duration) {
 // leave says the last word: no process is left, now no cgroup, no socket.
 func (s *shim) leave(l net.Listener) error {
 	last := s.state()
-	if s.removeGroups(5 * time.Second) {
+	patience := 5 * time.Second
+	if s.evicted { // nobody waits for it, and nobody sweeps after it
+		patience = time.Minute
+	}
+	if s.removeGroups(patience) {
 		last.Cgroups = nil
 	}
 	last.Phase, last.Since = Stopped, time.Now()
