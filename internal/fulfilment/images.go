@@ -193,9 +193,10 @@ func configured(v any, with map[string]string) any {
 }
 
 // survey asks sites, side by side and for a bounded time, what images run on.
-// Who does not answer is remembered as such.
+// Who does not answer is remembered as such. An answer is for all who ask: that
+// one of them goes away does not end it.
 func (s *Service) survey(ctx context.Context, questions []imageQuestion) {
-	ctx, cancel := context.WithTimeout(ctx, surveyWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), surveyWithin)
 	defer cancel()
 	distinct := map[surveyKey]slice.Packaging{}
 	for _, q := range questions {
@@ -339,7 +340,7 @@ func (p *placer) imageRules(sit *Situation, e *slice.Element, v *slice.Infrastru
 		}
 		if !fits {
 			return fmt.Sprintf("image %s is there only for %s (%s); its nodes are %s", i.Name,
-				cmp.Or(strings.Join(i.Architectures, ", "), "no architecture"), i.From, strings.Join(slices.Sorted(maps.Keys(have)), ", "))
+				strings.Join(i.Architectures, ", "), i.From, strings.Join(slices.Sorted(maps.Keys(have)), ", "))
 		}
 		el.Requirements.Images = append(el.Requirements.Images, placement.Image{Name: i.Name, Infrastructure: v.ID, Arch: i.Architectures})
 	}

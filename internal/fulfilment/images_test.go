@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/osmoslice/osmoslice/domains/simulated"
 	"github.com/osmoslice/osmoslice/internal/domain"
@@ -21,6 +22,7 @@ type telling struct {
 	*simulated.Driver
 	asked  atomic.Int64
 	silent atomic.Bool
+	gate   atomic.Pointer[chan struct{}] // answers wait for its end
 	archs  atomic.Pointer[[]string]
 }
 
@@ -29,6 +31,13 @@ func (d *telling) Images(ctx context.Context, _ domain.Site, _ slice.Packaging) 
 	if d.silent.Load() {
 		<-ctx.Done()
 		return nil, fault.Of(ctx.Err())
+	}
+	if g := d.gate.Load(); g != nil {
+		select {
+		case <-*g:
+		case <-ctx.Done():
+			return nil, fault.Of(ctx.Err())
+		}
 	}
 	return []domain.Image{{Name: "acme/x:1", Architectures: *d.archs.Load(), Known: true, From: "archive x.tar"}}, nil
 }
@@ -127,5 +136,36 @@ func TestSilentSiteIsSaid(t *testing.T) {
 		if !strings.HasPrefix(i.Note, "it is not known what the images run on") {
 			t.Errorf("%s: %q", i.Element, i.Note)
 		}
+	}
+}
+
+// Who asks first and goes away does not leave the others without an answer.
+func TestACallerThatGoesSpoilsNoAnswer(t *testing.T) {
+	w := newWorld(t)
+	w.tenancy()
+	d := newTelling(w, "amd64", "arm64")
+	mixedSite(w)
+	gate := make(chan struct{})
+	d.gate.Store(&gate)
+	first, leave := context.WithCancel(w.ctx)
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_, _, _ = w.svc.CheckFeasibility(first, reserve(w.order("first"), nil), fulfilment.Options{DryRun: true}) // it left
+	}()
+	for late := time.Now().Add(time.Minute); d.asked.Load() < 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatal("the site is not asked")
+		}
+	}
+	leave()
+	close(gate)
+	<-gone
+	asked := d.asked.Load()
+	w.run()
+	sl := w.up(w.order("plant"))
+	raw, err := w.svc.Decision(w.ctx, w.slice(sl.ID).LastOperation)
+	if err != nil || strings.Contains(string(raw), "it is not known") || d.asked.Load() != asked {
+		t.Errorf("asked %d times more, %v: %s", d.asked.Load()-asked, err, raw)
 	}
 }

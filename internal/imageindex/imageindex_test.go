@@ -12,6 +12,8 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"github.com/osmoslice/osmoslice/internal/bundle/oci"
 	"github.com/osmoslice/osmoslice/internal/fault"
@@ -66,6 +68,11 @@ func TestArchivesSayWhatImagesRunOn(t *testing.T) {
 	}
 	if _, _, err := x.Architectures(t.Context(), "acme/late:1", nil, false); err == nil || !strings.Contains(err.Error(), "late.tar") {
 		t.Errorf("a broken archive: %v, want it named", err)
+	}
+	// What an image leaves out is not known, rather than nothing.
+	archive(t, dir, "mute.tar", map[string]v1.ImageIndex{"acme/mute:1": mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: empty.Image})})
+	if archs, _, err := x.Architectures(t.Context(), "acme/mute:1", nil, false); !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "mute.tar") {
+		t.Errorf("an image that names no architecture: %v, %v", archs, err)
 	}
 	if _, _, err := x.Architectures(t.Context(), "Not A Name", nil, false); !fault.Is(err, fault.Invalid) {
 		t.Errorf("no name: %v", err)

@@ -97,7 +97,7 @@ func (x *Index) Architectures(ctx context.Context, reference string, dockerConfi
 	}
 	archs, file, unread := x.archive.find(full)
 	if file != "" {
-		return archs, "archive " + file, nil
+		return told(full, archs, "archive "+file)
 	}
 	if !askRegistry {
 		if unread == nil {
@@ -112,7 +112,19 @@ func (x *Index) Architectures(ctx context.Context, reference string, dockerConfi
 	archs, err = x.remembered(ctx, key{full, sha256.Sum256(dockerConfig)}, func(ctx context.Context) ([]string, error) {
 		return x.ask(ctx, ref, dockerConfig)
 	})
-	return archs, "registry " + ref.Context().RegistryStr(), err
+	if err != nil {
+		return nil, "", err
+	}
+	return told(full, archs, "registry "+ref.Context().RegistryStr())
+}
+
+// told takes an answer, unless it names nothing: an image's configuration may
+// leave its architecture out, and then it is not known.
+func told(full string, archs []string, from string) ([]string, string, error) {
+	if len(archs) == 0 {
+		return nil, "", fault.New(fault.Unavailable, "%s names no Linux architecture for %s", from, full)
+	}
+	return archs, from, nil
 }
 
 // remembered answers from memory, waits for who asks already, or asks.
