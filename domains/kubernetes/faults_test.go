@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -231,64 +232,104 @@ func mark(ctx context.Context, m *member, namespace, release, status string) err
 	return err
 }
 
-// TestDrift: what was edited or deleted by hand comes back, and is told.
-func TestDrift(t *testing.T) {
+// drifting is a release whose objects are edited by hand, and a watch that hears
+// of it.
+type drifting struct {
+	*fixture
+	d     domain.Deployment
+	m     *member
+	ns    string
+	ended chan error // of the watch
+	stop  context.CancelFunc
+}
+
+func newDrifting(t *testing.T) *drifting {
 	f := newFixture(t)
-	d := f.Deployment("drift")
-	f.apply(t, d)
-	f.ready(t, d)
-	m, err := f.d.member(f.site)
-	if err != nil {
+	x := &drifting{fixture: f, d: f.Deployment("drift"), ended: make(chan error, 1)}
+	f.apply(t, x.d)
+	f.ready(t, x.d)
+	var err error
+	if x.m, err = f.d.member(f.site); err != nil {
 		t.Fatal(err)
 	}
-	ctx, ns := f.ctx(t), m.namespace(d.Slice)
-	watch, cancel := context.WithCancel(ctx)
+	x.ns = x.m.namespace(x.d.Slice)
+	var watch context.Context
+	watch, x.stop = context.WithCancel(f.ctx(t))
+	t.Cleanup(x.stop)
 	changed := make(chan domain.Ref, 256)
-	ended := make(chan error, 1)
-	go func() { ended <- f.d.Watch(watch, f.site, changed) }()
-	main := m.k.Core.AppsV1().Deployments(ns)
-	name := d.Release + "-main"
+	go func() { x.ended <- f.d.Watch(watch, f.site, changed) }()
 	<-changed // the watch has begun
+	return x
+}
 
-	told := func(what string) {
-		t.Helper()
-		f.until(t, d.Ref, what+" told as repaired", func(st domain.Status) bool {
-			return strings.Contains(strings.Join(st.Evidence, "\n"), "drift repaired: ")
-		})
-		f.ready(t, d)
-	}
+// told waits until a repair is told, and all is well again.
+func (x *drifting) told(t *testing.T, what string) {
+	t.Helper()
+	x.until(t, x.d.Ref, what+" told as repaired", func(st domain.Status) bool {
+		return strings.Contains(strings.Join(st.Evidence, "\n"), "drift repaired: ")
+	})
+	x.ready(t, x.d)
+}
+
+// TestDrift: what was edited or deleted by hand comes back, and is told.
+func TestDrift(t *testing.T) {
+	x := newDrifting(t)
+	x.release(t)
+	x.policies(t)
+	x.namespace(t)
+	x.configuration(t)
+	x.reported(t)
+	x.end(t, x.d)
+}
+
+// release: objects of the chart.
+func (x *drifting) release(t *testing.T) {
+	ctx, main, name := x.ctx(t), x.m.k.Core.AppsV1().Deployments(x.ns), x.d.Release+"-main"
 	if _, err := main.Patch(ctx, name, types.MergePatchType, []byte(`{"spec":{"replicas":3}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	told("replicas")
+	x.told(t, "replicas")
 	if dep, err := main.Get(ctx, name, metav1.GetOptions{}); err != nil || *dep.Spec.Replicas != 1 {
 		t.Errorf("replicas were not brought back: %v", err)
 	}
 	if err := main.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	told("a deleted Deployment")
-	if err := m.k.Core.CoreV1().Services(ns).Delete(ctx, d.Release, metav1.DeleteOptions{}); err != nil {
+	x.told(t, "a deleted Deployment")
+	if err := x.m.k.Core.CoreV1().Services(x.ns).Delete(ctx, x.d.Release, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	told("a deleted Service")
+	x.told(t, "a deleted Service")
+}
 
-	// What is around the release comes back in the same way.
-	policies := m.k.Core.NetworkingV1().NetworkPolicies(ns)
-	for _, name := range []string{"slice", d.Release + "-expose"} {
+// policies: what is around the release comes back in the same way.
+func (x *drifting) policies(t *testing.T) {
+	ctx, policies := x.ctx(t), x.m.k.Core.NetworkingV1().NetworkPolicies(x.ns)
+	for _, name := range []string{"slice", x.d.Release + "-expose"} {
 		if err := policies.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		told("the deleted NetworkPolicy " + name)
+		x.told(t, "the deleted NetworkPolicy "+name)
 		if _, err := policies.Get(ctx, name, metav1.GetOptions{}); err != nil {
 			t.Errorf("NetworkPolicy %s: %v", name, err)
 		}
 	}
+	before, err := policies.Get(ctx, "slice", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := policies.Patch(ctx, "slice", types.MergePatchType, []byte(`{"spec":{"ingress":[{}]}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	told("an opened NetworkPolicy")
-	quotas := m.k.Core.CoreV1().ResourceQuotas(ns)
+	x.told(t, "an opened NetworkPolicy")
+	if p, err := policies.Get(ctx, "slice", metav1.GetOptions{}); err != nil || !reflect.DeepEqual(p.Spec, before.Spec) {
+		t.Errorf("the policy was not closed again: %v", err)
+	}
+}
+
+// namespace: its quota and its pod security.
+func (x *drifting) namespace(t *testing.T) {
+	ctx, quotas, spaces := x.ctx(t), x.m.k.Core.CoreV1().ResourceQuotas(x.ns), x.m.k.Core.CoreV1().Namespaces()
 	before, err := quotas.Get(ctx, "slice", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -296,50 +337,64 @@ func TestDrift(t *testing.T) {
 	if _, err := quotas.Patch(ctx, "slice", types.MergePatchType, []byte(`{"spec":{"hard":{"pods":"9999"}}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	m.look.spoken(d.Release) // as the minute does
-	told("a changed quota")
+	x.m.look.spoken(x.d.Release) // as the minute does
+	x.told(t, "a changed quota")
 	if q, err := quotas.Get(ctx, "slice", metav1.GetOptions{}); err != nil || !q.Spec.Hard.Pods().Equal(*before.Spec.Hard.Pods()) {
 		t.Errorf("the quota was not brought back: %v", err)
 	}
-	if _, err := m.k.Core.CoreV1().Namespaces().Patch(ctx, ns, types.MergePatchType,
-		[]byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`), metav1.PatchOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	m.look.spoken(d.Release)
-	told("a loosened pod security")
-	// What only the wish knows is told, and applying it again brings it back.
-	if err := m.k.Core.CoreV1().Secrets(ns).Delete(ctx, d.Release+"-config", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	m.look.spoken(d.Release)
-	f.until(t, d.Ref, "the lost configuration is told", func(st domain.Status) bool {
-		return st.Phase == domain.Degraded && strings.Contains(st.Cause, d.Release+"-config is missing")
-	})
-	d.Generation++
-	f.apply(t, d)
-	f.ready(t, d)
-	if _, err := m.k.Core.CoreV1().Secrets(ns).Get(ctx, d.Release+"-config", metav1.GetOptions{}); err != nil {
-		t.Errorf("the configuration was not brought back: %v", err)
-	}
-
-	f.site.Connection = json.RawMessage(strings.Replace(string(f.site.Connection), "{", `{"driftPolicy":"report",`, 1))
-	d.Site = f.site
-	m2, err := f.d.member(f.site)
+	const security = "pod-security.kubernetes.io/enforce"
+	strict, err := spaces.Get(ctx, x.ns, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := <-ended; err != nil {
-		t.Errorf("a watch whose connection is no longer the site's: %v", err)
-	}
-	cancel()
-	if _, err := main.Patch(ctx, name, types.MergePatchType, []byte(`{"spec":{"replicas":2}}`), metav1.PatchOptions{}); err != nil {
+	if _, err := spaces.Patch(ctx, x.ns, types.MergePatchType, []byte(`{"metadata":{"labels":{"`+security+`":"privileged"}}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	f.until(t, d.Ref, "drift reported", func(st domain.Status) bool {
-		m2.look.spoken(d.Release)
+	x.m.look.spoken(x.d.Release)
+	x.told(t, "a loosened pod security")
+	if now, err := spaces.Get(ctx, x.ns, metav1.GetOptions{}); err != nil || now.Labels[security] != strict.Labels[security] {
+		t.Errorf("the pod security is %q, was %q: %v", now.Labels[security], strict.Labels[security], err)
+	}
+}
+
+// configuration: what only the wish knows is told, and applying it again brings
+// it back.
+func (x *drifting) configuration(t *testing.T) {
+	ctx, secrets, name := x.ctx(t), x.m.k.Core.CoreV1().Secrets(x.ns), x.d.Release+"-config"
+	if err := secrets.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	x.m.look.spoken(x.d.Release)
+	x.until(t, x.d.Ref, "the lost configuration is told", func(st domain.Status) bool {
+		return st.Phase == domain.Degraded && strings.Contains(st.Cause, name+" is missing")
+	})
+	x.d.Generation++
+	x.apply(t, x.d)
+	x.ready(t, x.d)
+	if _, err := secrets.Get(ctx, name, metav1.GetOptions{}); err != nil {
+		t.Errorf("the configuration was not brought back: %v", err)
+	}
+}
+
+// reported: a site whose policy is to tell, and to leave it.
+func (x *drifting) reported(t *testing.T) {
+	x.site.Connection = json.RawMessage(strings.Replace(string(x.site.Connection), "{", `{"driftPolicy":"report",`, 1))
+	x.d.Site = x.site
+	m, err := x.fixture.d.member(x.site)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-x.ended; err != nil {
+		t.Errorf("a watch whose connection is no longer the site's: %v", err)
+	}
+	x.stop()
+	if _, err := m.k.Core.AppsV1().Deployments(x.ns).Patch(x.ctx(t), x.d.Release+"-main", types.MergePatchType, []byte(`{"spec":{"replicas":2}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	x.until(t, x.d.Ref, "drift reported", func(st domain.Status) bool {
+		m.look.spoken(x.d.Release)
 		return st.Phase == domain.Degraded && strings.Contains(st.Cause, "spec/replicas is not 1")
 	})
-	f.end(t, d)
 }
 
 // TestRootCauses: what a real cluster says of wishes that cannot be fulfilled.
